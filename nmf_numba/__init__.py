@@ -1,0 +1,22 @@
+"""Non-negative matrix factorization: fast kernels compiled by Numba, beside references that read like the equations."""
+
+from nmf_numba.factorization import Factorization, fit, non_negative_factorization
+from nmf_numba.initialization import initialize
+from nmf_numba.iterate import Step, iterate
+from nmf_numba.objective import Objective, beta_divergence, objective
+from nmf_numba.validation import ConvergenceWarning
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ConvergenceWarning",
+    "Factorization",
+    "Objective",
+    "Step",
+    "beta_divergence",
+    "fit",
+    "initialize",
+    "iterate",
+    "non_negative_factorization",
+    "objective",
+]

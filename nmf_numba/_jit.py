@@ -1,0 +1,146 @@
+"""The one place that chooses Numba's options, launches parallel kernels and holds BLAS to one thread.
+
+Two decorators make a kernel: `serial` for the work on one chunk of rows, `parallel` for the thin loop over chunks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import threading
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numba
+import threadpoolctl
+
+# Sums may be reordered and fused, so that they vectorise. NaN and infinity keep their meaning: full fastmath drops it.
+FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
+
+OPTIONS: dict[str, Any] = {
+    "cache": True,  # compiled once per machine, not once per process
+    "nogil": True,  # other Python threads go on while a kernel runs
+    "error_model": "numpy",  # x / 0 is inf, as in the reference; no branch per division, so loops vectorise
+    "fastmath": FASTMATH,
+}
+
+# Only prange is parallel. Left on, the other passes make a parallel kernel of every array expression: slow to compile.
+PRANGE_ONLY = {
+    "comprehension": False,
+    "prange": True,
+    "numpy": False,
+    "reduction": False,
+    "inplace_binop": False,
+    "setitem": False,
+    "stencil": False,
+    "fusion": False,
+}
+
+
+def _compile(function: Callable[..., Any], **options: Any) -> Any:
+    try:
+        return numba.njit(**OPTIONS, **options)(function)
+    except RuntimeError:  # no folder for the cache can be written: compile in every process instead
+        return numba.njit(**(OPTIONS | {"cache": False}), **options)(function)
+
+
+def serial(function: Callable[..., Any]) -> Any:
+    """Compile a function that runs on one thread; `parallel` functions call it once per chunk."""
+    return _compile(function)
+
+
+class _Launcher:
+    """Threads that launch parallel kernels queue here; a forked child runs without threads.
+
+    Of Numba's threading layers, workqueue aborts the process when two Python threads launch at once, and omp kills a
+    child forked after the parent's first launch. Neither may reach a user.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.threads_lost = False
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._in_child)
+
+    def _in_child(self) -> None:
+        self.lock = threading.Lock()
+        try:
+            numba.threading_layer()
+        except ValueError:  # no layer was started before the fork, so the child may start its own
+            return
+        self.threads_lost = True
+
+
+_launcher = _Launcher()
+
+
+def parallel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function whose prange loops run on Numba's threads.
+
+    `py_func` is the plain Python function, as Numba itself names it.
+    """
+    compiled = _compile(function, parallel=PRANGE_ONLY)
+
+    @functools.cache
+    def without_threads() -> Any:
+        # Numba's cache tells functions apart by name and line, not by options: this one needs a name of its own.
+        name = f"{function.__name__}_without_threads"
+        copy = types.FunctionType(function.__code__, function.__globals__, name)
+        copy.__qualname__, copy.__module__ = name, function.__module__
+        return _compile(copy)
+
+    @functools.wraps(function)
+    def launch(*args: Any) -> Any:
+        if _launcher.threads_lost:
+            return without_threads()(*args)
+        with _launcher.lock:
+            return compiled(*args)
+
+    launch.py_func = function  # type: ignore[attr-defined]
+    return launch
+
+
+class _OneBlasThread:
+    """BLAS held to one thread while anybody needs it: the first to enter sets it, the last to leave restores it.
+
+    Two thread pools that spin against each other double the time of an iteration. Kernels call BLAS once per chunk,
+    inside their own threads, so BLAS needs none.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.users = 0
+        self.limit: Any = None
+
+    @functools.cached_property
+    def controller(self) -> threadpoolctl.ThreadpoolController:
+        import scipy.linalg  # noqa: F401, PLC0415  (its BLAS must be loaded to be found)
+
+        return threadpoolctl.ThreadpoolController().select(user_api="blas")
+
+    def enter(self) -> None:
+        with self.lock:
+            if self.users == 0:
+                self.limit = self.controller.limit(limits=1)
+            self.users += 1
+
+    def leave(self) -> None:
+        with self.lock:
+            self.users -= 1
+            if self.users == 0:
+                self.limit.restore_original_limits()
+
+
+_one_blas_thread = _OneBlasThread()
+
+
+@contextlib.contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Hold BLAS to one thread inside the `with` block, also when several threads are inside at once."""
+    _one_blas_thread.enter()
+    try:
+        yield
+    finally:
+        _one_blas_thread.leave()

@@ -1,0 +1,271 @@
+"""fit, and non_negative_factorization, its thin sibling with scikit-learn's signature."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from nmf_numba import validation
+from nmf_numba.iterate import prepare
+from nmf_numba.validation import Float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Factorization:
+    """The result of `fit`: X is approximately W @ H.
+
+    Attributes
+    ----------
+    W : ndarray, shape (n_samples, n_components)
+    H : ndarray, shape (n_components, n_features)
+        C-contiguous, non-negative, of X's dtype; they share no memory with anything that was passed.
+    n_iter : int
+        Iterations done.
+    stop_reason : {'tol', 'max_iter'}
+        Why the fit ended: its stopping rule was met, or max_iter came first.
+    """
+
+    W: Float
+    H: Float
+    n_iter: int
+    stop_reason: str
+
+    @property
+    def converged(self) -> bool:
+        """Whether the stopping rule was met."""
+        return self.stop_reason == "tol"
+
+
+def fit(
+    X: Any,
+    n_components: int | str | None = "auto",
+    *,
+    W: Any = None,
+    H: Any = None,
+    init: str | None = None,
+    update_H: bool = True,
+    solver: str = "cd",
+    beta_loss: float | str = "frobenius",
+    tol: float = 1e-4,
+    max_iter: int = 200,
+    alpha_W: float = 0.0,
+    alpha_H: float | str = "same",
+    l1_ratio: float = 0.0,
+    random_state: Any = None,
+    verbose: int = 0,
+    shuffle: bool = False,
+    engine: str = "numba",
+) -> Factorization:
+    """Return non-negative factors W and H whose product approximates X.
+
+    They minimise, from a start, the regularised objective::
+
+        L(W, H) = D_beta(X, WH)
+                + alpha_W * l1_ratio * n_features * sum(W)  +  alpha_H * l1_ratio * n_samples * sum(H)
+                + alpha_W * (1 - l1_ratio) * n_features / 2 * ||W||_F^2
+                + alpha_H * (1 - l1_ratio) * n_samples / 2 * ||H||_F^2
+
+    D_beta, the beta-divergence, is half the squared Frobenius norm of X - WH for beta = 2, the generalised
+    Kullback-Leibler divergence for beta = 1 and the Itakura-Saito divergence for beta = 0 (see `beta_divergence`).
+
+    Parameters
+    ----------
+    X : array-like or SciPy sparse, shape (n_samples, n_features)
+        Finite and non-negative. float32 and float64 are kept, everything else becomes float64; a CSR stays one, other
+        sparse formats are converted to it. An entry that is not stored is a zero. X is not changed.
+    n_components : int, 'auto' or None, default 'auto'
+        Number of columns of W and of rows of H. 'auto': from H if one is used (init='custom' or update_H=False), else
+        n_features. None: n_features.
+    W : array-like, shape (n_samples, n_components), or None, default None
+        With init='custom', where W starts; else not used. It is not changed.
+    H : array-like, shape (n_components, n_features), or None, default None
+        With init='custom', where H starts; with update_H=False, the H to keep. It is not changed.
+    init : {'random', 'nndsvd', 'nndsvda', 'nndsvdar', 'custom'} or None, default None
+        Where the fit starts: see `initialize`; 'custom' starts at the given W and H.
+    update_H : bool, default True
+        False: keep the given H and find W. W then starts at zero for 'cd', and at sqrt(mean(X) / n_components) for
+        'mu'.
+    solver : {'cd', 'mu'}, default 'cd'
+        'cd': HALS, coordinate descent, for the Frobenius loss. 'mu': multiplicative updates, for every loss.
+    beta_loss : {'frobenius', 'kullback-leibler', 'itakura-saito'} or float, default 'frobenius'
+        The divergence to minimise: beta is 2, 1, 0, or the number given. beta <= 0 needs an X without zeros.
+    tol : float >= 0, default 1e-4
+        'cd' stops when the violation of the optimality conditions is at most tol times that of the first iteration;
+        'mu' when sqrt(2 L) has fallen by less than tol times its start within ten iterations. 0: 'mu' never stops
+        early.
+    max_iter : int >= 1, default 200
+        Most iterations.
+    alpha_W : float >= 0, default 0
+        Strength of the penalty on W. If X has unit u, D_beta has unit u^beta, so alpha does not mean the same across
+        losses.
+    alpha_H : float >= 0 or 'same', default 'same'
+        Strength of the penalty on H; 'same' is alpha_W.
+    l1_ratio : float from 0 to 1, default 0
+        How much of the penalty is L1; the rest is L2.
+    random_state : int, numpy.random.RandomState or Generator, or None, default None
+        Source of randomness for `init` and `shuffle`; an int gives the same result every time. None is NumPy's global
+        stream.
+    verbose : int >= 0 or bool, default 0
+        Above 0: a progress bar on a terminal, else a line per ten iterations, with the seconds and the objective.
+    shuffle : bool, default False
+        'cd' renews the components in a random order, a new one for each half of an iteration.
+    engine : {'numba', 'reference'}, default 'numba'
+        Compiled kernels, or plain Python that reads like the equations: the same numbers to rounding, far slower.
+
+    Returns
+    -------
+    Factorization
+        With `W`, `H`, `n_iter`, `converged` and `stop_reason`.
+
+    Raises
+    ------
+    ValueError
+        X has NaN, infinity, a negative entry, no samples or no features, or is not 2-D; it has a zero and beta <= 0; it
+        is so large or so small that its factors leave the range of its dtype; W or H do not fit; 'cd' is asked for
+        another loss; a parameter is out of range.
+    TypeError
+        A parameter has the wrong type; the dtype of W or H is not X's.
+
+    Warns
+    -----
+    ConvergenceWarning
+        max_iter was reached before the stopping rule was met, and tol > 0.
+    RuntimeWarning
+        W or H were given, but are not used.
+    UserWarning
+        init='nndsvd' has zeros, which 'mu' can't update.
+
+    Notes
+    -----
+    With n stored entries of X (n_samples * n_features for a dense one) and k components, an iteration of 'cd' costs
+    2 n k multiply-adds and (n_samples + n_features) k^2 for the sweeps; of 'mu' 2 n k for beta = 2, 4 n k for a dense X
+    otherwise and for a CSR with beta = 1; any other beta needs WH at all entries of a CSR too, but a few rows at a time.
+    Beyond X, W and H, memory holds the sums that chunks of rows add up, 48 MB at most.
+
+    The result does not depend on the number of threads, to the last bit.
+
+    References
+    ----------
+    A. Cichocki and A.-H. Phan (2009), Fast local algorithms for large scale nonnegative matrix and tensor
+    factorizations, IEICE Transactions on Fundamentals E92-A(3), 708-721. doi:10.1587/transfun.E92.A.708
+
+    C. Fevotte and J. Idier (2011), Algorithms for nonnegative matrix factorization with the beta-divergence, Neural
+    Computation 23(9), 2421-2456. doi:10.1162/NECO_a_00168
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nmf_numba import fit
+    >>> X = np.array([[1.0, 1.0], [2.0, 1.0], [3.0, 1.2], [4.0, 1.0], [5.0, 0.8], [6.0, 1.0]])
+    >>> result = fit(X, 2, init="random", random_state=0)
+    >>> result.converged, result.W.shape, result.H.shape
+    (True, (6, 2), (2, 2))
+    >>> bool(np.abs(X - result.W @ result.H).max() < 0.05)
+    True
+    """
+    from nmf_numba._jit import one_blas_thread  # noqa: PLC0415  (imports Numba, which takes its time)
+
+    run = prepare(
+        X,
+        n_components,
+        W=W,
+        H=H,
+        init=init,
+        update_H=update_H,
+        solver=solver,
+        beta_loss=beta_loss,
+        tol=tol,
+        max_iter=max_iter,
+        alpha_W=alpha_W,
+        alpha_H=alpha_H,
+        l1_ratio=l1_ratio,
+        random_state=random_state,
+        verbose=verbose,
+        shuffle=shuffle,
+        engine=engine,
+    )
+    with one_blas_thread():
+        *_, last = run.steps()
+    if last.stop_reason == "max_iter" and run.tol > 0:
+        validation.warn_not_converged(run.max_iter, run.tol)
+    return Factorization(last.W, np.ascontiguousarray(last.H), last.n_iter, str(last.stop_reason))
+
+
+def non_negative_factorization(
+    X: Any,
+    W: Any = None,
+    H: Any = None,
+    n_components: int | str | None = "warn",
+    *,
+    init: str | None = None,
+    update_H: bool = True,
+    solver: str = "cd",
+    beta_loss: float | str = "frobenius",
+    tol: float = 1e-4,
+    max_iter: int = 200,
+    alpha_W: float = 0.0,
+    alpha_H: float | str = "same",
+    l1_ratio: float = 0.0,
+    random_state: Any = None,
+    verbose: int = 0,
+    shuffle: bool = False,
+) -> tuple[Float, Float, int]:
+    """Return W, H and the number of iterations: scikit-learn's function of this name, with its signature.
+
+    The same call with the same seed gives the same factors.
+
+    Parameters
+    ----------
+    X, W, H, init, update_H, solver, beta_loss, tol, max_iter, alpha_W, alpha_H, l1_ratio, random_state, verbose, shuffle
+        As for `fit`.
+    n_components : int, 'auto' or None
+        As for `fit`. Left out: all features are kept, and a FutureWarning asks for a value.
+
+    Returns
+    -------
+    W : ndarray, shape (n_samples, n_components)
+    H : ndarray, shape (n_components, n_features)
+    n_iter : int
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `fit`.
+
+    Warns
+    -----
+    FutureWarning
+        n_components was not given.
+    ConvergenceWarning, RuntimeWarning, UserWarning
+        As for `fit`, which also gives the objective, costs and references.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nmf_numba import non_negative_factorization
+    >>> X = np.array([[1, 1], [2, 1], [3, 1.2], [4, 1], [5, 0.8], [6, 1]])
+    >>> W, H, n_iter = non_negative_factorization(X, n_components=2, init="random", random_state=0)
+    >>> W.shape, H.shape
+    ((6, 2), (2, 2))
+    """
+    result = fit(
+        X,
+        n_components,
+        W=W,
+        H=H,
+        init=init,
+        update_H=update_H,
+        solver=solver,
+        beta_loss=beta_loss,
+        tol=tol,
+        max_iter=max_iter,
+        alpha_W=alpha_W,
+        alpha_H=alpha_H,
+        l1_ratio=l1_ratio,
+        random_state=random_state,
+        verbose=verbose,
+        shuffle=shuffle,
+    )
+    return result.W, result.H, result.n_iter

@@ -1,0 +1,301 @@
+"""The loop over iterations, once for every solver, and the rules that end it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from nmf_numba import validation
+from nmf_numba.initialization import make_start
+from nmf_numba.objective import Objective, evaluate
+from nmf_numba.problem import Problem, twin
+from nmf_numba.solvers import get_solver
+from nmf_numba.solvers.solver import Solver
+from nmf_numba.validation import Float
+
+TEST_EVERY = 10  # iterations between two looks at the objective
+
+
+@dataclasses.dataclass(eq=False)
+class Step:
+    """Where a fit stands after an iteration.
+
+    Attributes
+    ----------
+    n_iter : int
+        Iterations done; 0 is the start.
+    W : ndarray, shape (n_samples, n_components)
+    H : ndarray, shape (n_components, n_features)
+    violation : float
+        Of the optimality conditions, summed over the entries of W and H as they were renewed. NaN at the start, and for
+        solvers that do not measure it.
+    seconds : float
+        Wall clock of the solver's steps so far, in seconds.
+    stop_reason : {None, 'tol', 'max_iter'}
+        Why this is the last step; None if it is not.
+    """
+
+    n_iter: int
+    W: Float
+    H: Float
+    violation: float
+    seconds: float
+    stop_reason: str | None
+    _problem: Problem = dataclasses.field(repr=False)
+    _engine: str = dataclasses.field(repr=False)
+
+    @functools.cached_property
+    def _objective(self) -> Objective:
+        return evaluate(self._problem, self.W, self.H.T, self._engine)
+
+    def objective(self) -> Objective:
+        """Return the regularised objective at W and H. Computed when first asked for: a pass over X."""
+        return self._objective
+
+
+class ViolationRule:
+    """Stop when the violation has fallen to tol times that of the first iteration, or was zero there."""
+
+    def __init__(self, tol: float) -> None:
+        self.tol = tol
+        self.first = math.nan
+
+    def met(self, step: Step) -> bool:
+        """Look at a step, in order from the start on."""
+        if step.n_iter == 1:
+            self.first = step.violation
+        return step.n_iter > 0 and (self.first == 0 or step.violation / self.first <= self.tol)
+
+
+class ObjectiveRule:
+    """Every ten iterations, stop if sqrt(2 L) has fallen by less than tol times its start. L: the whole objective."""
+
+    def __init__(self, tol: float) -> None:
+        self.tol = tol
+        self.start = self.previous = math.nan
+
+    def met(self, step: Step) -> bool:
+        """Look at a step, in order from the start on."""
+        if self.tol == 0 or step.n_iter % TEST_EVERY:
+            return False
+        now = math.sqrt(2 * step.objective().total)
+        if step.n_iter == 0:
+            self.start = self.previous = now
+            return False
+        fall, self.previous = self.previous - now, now
+        return self.start == 0 or fall / self.start < self.tol
+
+
+STOPPING = {"violation": ViolationRule, "objective": ObjectiveRule}
+
+
+class Reporter:
+    """What verbose shows: a progress bar on a terminal, else a line every ten iterations and at the end."""
+
+    def __init__(self, max_iter: int) -> None:
+        self.bar: Any = None
+        if sys.stderr.isatty():
+            from tqdm import tqdm  # noqa: PLC0415
+
+            self.bar = tqdm(total=max_iter, unit="iteration")
+
+    def report(self, step: Step) -> None:
+        """Show a step."""
+        due = step.n_iter % TEST_EVERY == 0 or step.stop_reason is not None
+        if self.bar is not None:
+            self.bar.update(step.n_iter - self.bar.n)
+            if due:
+                self.bar.set_postfix(objective=f"{step.objective().total:.6g}")
+            if step.stop_reason is not None:
+                self.bar.close()
+        elif due:
+            print(f"iteration {step.n_iter:4d}   {step.seconds:8.3f} s   objective {step.objective().total:.6g}")
+
+
+@dataclasses.dataclass(eq=False)
+class Run:
+    """A validated problem, its solver and its start: all that the loop needs."""
+
+    problem: Problem
+    solver: Solver
+    W: Float
+    Ht: Float
+    update_H: bool
+    tol: float
+    max_iter: int
+    verbose: int
+    engine: str
+
+    def steps(self) -> Iterator[Step]:
+        """Yield the start and every iteration after it; W and H are views of arrays that the next one changes."""
+        from nmf_numba._jit import one_blas_thread  # noqa: PLC0415  (imports Numba, which takes its time)
+
+        rule = STOPPING[self.solver.stopping](self.tol)
+        reporter = Reporter(self.max_iter) if self.verbose else None
+        W, Ht, violation, seconds = self.W, self.Ht, math.nan, 0.0
+        for n_iter in range(self.max_iter + 1):
+            if n_iter > 0:
+                before = time.perf_counter()
+                with one_blas_thread():
+                    violation = self.solver.step(W, Ht, update_H=self.update_H)
+                seconds += time.perf_counter() - before
+                validation.check_finite(W, Ht, n_iter)
+            step = Step(n_iter, W, Ht.T, violation, seconds, None, self.problem, self.engine)
+            with one_blas_thread():
+                met = rule.met(step)
+            step.stop_reason = "tol" if met else "max_iter" if n_iter == self.max_iter else None
+            if reporter is not None:
+                reporter.report(step)
+            yield step
+            if met:
+                return
+
+
+def prepare(
+    X: Any,
+    n_components: Any,
+    *,
+    W: Any,
+    H: Any,
+    init: Any,
+    update_H: Any,
+    solver: Any,
+    beta_loss: Any,
+    tol: Any,
+    max_iter: Any,
+    alpha_W: Any,
+    alpha_H: Any,
+    l1_ratio: Any,
+    random_state: Any,
+    verbose: Any,
+    shuffle: Any,
+    engine: Any,
+) -> Run:
+    """Check every argument, and make the problem, its solver and its start."""
+    solver_class = get_solver(solver)
+    beta = validation.check_beta(beta_loss)
+    alphas = validation.check_alphas(alpha_W, alpha_H, l1_ratio)
+    tol = validation.check_number("tol", tol, low=0, accepted="a number >= 0")
+    max_iter = validation.check_integer("max_iter", max_iter, low=1, accepted="an integer >= 1")
+    verbose = validation.check_verbose(verbose)
+    update_H, shuffle = validation.check_flag("update_H", update_H), validation.check_flag("shuffle", shuffle)
+    init = validation.check_init(init)
+    engine = validation.check_choice("engine", engine, validation.ENGINES)
+    validation.check_random_state(random_state)
+
+    problem = Problem.scaled(validation.check_X(X), beta, *alphas)
+    refusal = solver_class.supports(problem)
+    if refusal is not None:
+        validation.refuse(solver, refusal)
+    validation.check_zeros(problem.X, beta)
+    validation.check_scale(problem.X, beta, solver)
+
+    X = problem.X
+    if init == "custom" or not update_H:
+        W, H, n_components = validation.check_custom(X, W, H, n_components, update_H=update_H)
+        if W is None:
+            fill = 0.0 if solver == "cd" else math.sqrt(X.mean() / n_components)
+            W = np.full((X.shape[0], n_components), fill, X.dtype)
+    else:
+        if W is not None or H is not None:
+            validation.warn_ignored()
+        n_components = validation.check_n_components(n_components, X.shape[1], given=None)
+        if init == "nndsvd" and solver == "mu":
+            validation.warn_zeros_stay()
+        W, H = make_start(X, n_components, init, random_state)
+
+    rng = validation.check_random_state(random_state)
+    functions = twin(solver_class.__module__.rpartition(".")[0], engine)
+    instance = solver_class(problem, n_components, functions, shuffle=shuffle, rng=rng)
+    W, Ht = np.ascontiguousarray(W), np.ascontiguousarray(H.T)
+    return Run(problem, instance, W, Ht, update_H, tol, max_iter, verbose, engine)
+
+
+def iterate(
+    X: Any,
+    n_components: int | str | None = "auto",
+    *,
+    W: Any = None,
+    H: Any = None,
+    init: str | None = None,
+    update_H: bool = True,
+    solver: str = "cd",
+    beta_loss: float | str = "frobenius",
+    tol: float = 1e-4,
+    max_iter: int = 200,
+    alpha_W: float = 0.0,
+    alpha_H: float | str = "same",
+    l1_ratio: float = 0.0,
+    random_state: Any = None,
+    verbose: int = 0,
+    shuffle: bool = False,
+    engine: str = "numba",
+) -> Iterator[Step]:
+    """Yield a `Step` for the start and for every iteration of a fit.
+
+    Nothing is hidden: each step has W and H as they are then, and the last one says why it is the last.
+
+    Parameters
+    ----------
+    X, n_components, W, H, init, update_H, solver, beta_loss, tol, max_iter, alpha_W, alpha_H, l1_ratio, random_state, \
+verbose, shuffle, engine
+        As for `fit`.
+
+    Yields
+    ------
+    Step
+        With `n_iter` (0 is the start), `W`, `H`, `violation`, `seconds`, `stop_reason` and the method `objective`.
+        W and H are copies, yours to keep.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `fit`, when `iterate` is called, not later.
+
+    Warns
+    -----
+    RuntimeWarning, UserWarning
+        As for `fit`. There is no ConvergenceWarning: the last step's `stop_reason` says it.
+
+    Notes
+    -----
+    An iteration costs what it costs in `fit`, and a copy of W and H.
+
+    Examples
+    --------
+    >>> from nmf_numba import iterate
+    >>> X = [[1.0, 2.0, 3.0], [2.0, 4.0, 6.0], [1.0, 0.0, 1.0]]
+    >>> for step in iterate(X, 1, engine="reference", max_iter=3, random_state=0):
+    ...     print(step.n_iter, f"{step.objective().total:.4f}", step.stop_reason)
+    0 0.5717 None
+    1 0.5716 None
+    2 0.5716 None
+    3 0.5716 max_iter
+    """
+    run = prepare(
+        X,
+        n_components,
+        W=W,
+        H=H,
+        init=init,
+        update_H=update_H,
+        solver=solver,
+        beta_loss=beta_loss,
+        tol=tol,
+        max_iter=max_iter,
+        alpha_W=alpha_W,
+        alpha_H=alpha_H,
+        l1_ratio=l1_ratio,
+        random_state=random_state,
+        verbose=verbose,
+        shuffle=shuffle,
+        engine=engine,
+    )
+    return (dataclasses.replace(step, W=step.W.copy(), H=np.ascontiguousarray(step.H)) for step in run.steps())

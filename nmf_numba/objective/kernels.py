@@ -1,0 +1,179 @@
+"""The beta-divergence in compiled loops. The equations are in reference.py; this file says only how the loops differ.
+
+A block of rows of WH lives in cache and never as a whole. Entries that are not close are computed from (1), by one
+logarithm or two powers; only close ones need (2) or (3). Each chunk has a sum of its own, and these are added in order.
+For a sparse X and beta = 2 or 1, the zeros' share has a closed form, so only stored entries are visited; if the result
+is so small that cancellation has eaten it, all entries are.
+"""
+
+import numpy as np
+from numba import prange
+
+from nmf_numba._jit import parallel, serial
+
+FLOOR = 2.0**-23  # as in reference.py
+FAR = 1e-8
+
+BLOCK_ENTRIES = 1 << 15  # entries of WH in a block: 256 KB
+CANCELLED = 1e-6  # a difference of sums that is smaller than this share of them has too few digits left
+
+
+@serial
+def _q(log_ratio, a):
+    return log_ratio if a == 0 else np.expm1(a * log_ratio) / a
+
+
+@serial
+def _entry(x, y, beta):
+    """d(x | y) of one entry: (1) where x and y differ by a tenth or more, else (2) or (3)."""
+    if x == 0:
+        if beta == 1:
+            return y
+        return y**beta / beta if beta > 0 else np.inf
+    if beta <= 1:
+        y = max(y, FLOOR)
+    residual = x - y
+    if residual == 0:
+        return 0.0
+    if beta == 1 and abs(residual) > 0.1 * y:
+        return x * np.log(x / y) - residual
+    if beta == 0 and abs(residual) > 0.1 * y:
+        return residual / y - np.log(x / y)
+    generic = min(abs(beta), abs(beta - 1)) > 0.01
+    if (beta > 1 and y < FAR * x) or (generic and abs(residual) > 0.1 * y):
+        power = y ** (beta - 1)
+        return max((x**beta + (beta - 1) * power * y - beta * x * power) / (beta * (beta - 1)), 0.0)
+    z = residual / y
+    log_ratio = np.log1p(z)
+    if beta >= 0.5:
+        return max(y**beta * ((1 + z) * _q(log_ratio, beta - 1) - z) / beta, 0.0)
+    return max(y**beta * (_q(log_ratio, beta) - z) / (beta - 1), 0.0)
+
+
+@serial
+def _row(x, y, beta):
+    total = 0.0
+    if beta == 2:
+        for j in range(len(y)):
+            residual = x[j] - y[j]
+            total += residual * residual
+        return 0.5 * total
+    for j in range(len(y)):
+        total += _entry(np.float64(x[j]), y[j], beta)
+    return total
+
+
+@serial
+def _rows_dense(X, W, Ht, beta):
+    n_rows, n_features = X.shape
+    most = max(1, min(n_rows, BLOCK_ENTRIES // n_features))
+    WH = np.empty((most, n_features))
+    total = 0.0
+    for start in range(0, n_rows, most):
+        stop = min(start + most, n_rows)
+        np.dot(W[start:stop], Ht.T, WH[: stop - start])
+        for i in range(start, stop):
+            total += _row(X[i], WH[i - start], beta)
+    return total
+
+
+@serial
+def _rows_csr(indptr, indices, data, W, Ht, beta):
+    """All entries of the rows, stored or not. indptr begins at the chunk's first row."""
+    n_rows, n_features = len(W), len(Ht)
+    most = max(1, min(n_rows, BLOCK_ENTRIES // n_features))
+    WH, x = np.empty((most, n_features)), np.zeros(n_features)
+    total = 0.0
+    for start in range(0, n_rows, most):
+        stop = min(start + most, n_rows)
+        np.dot(W[start:stop], Ht.T, WH[: stop - start])
+        for i in range(start, stop):
+            for p in range(indptr[i], indptr[i + 1]):
+                x[indices[p]] = data[p]
+            total += _row(x, WH[i - start], beta)
+            for p in range(indptr[i], indptr[i + 1]):
+                x[indices[p]] = 0
+    return total
+
+
+@serial
+def _stored_csr(indptr, indices, data, W, Ht, beta):
+    """Over the stored entries: the sum of d(x | y) - d(0 | y), and the sum of d(x | 0) for beta = 2, of x for beta = 1.
+
+    The first is what the stored entries add to the divergence of WH from an X of zeros; the second says how large the
+    terms were.
+    """
+    total = size = 0.0
+    for i in range(len(W)):
+        w = W[i]
+        for p in range(indptr[i], indptr[i + 1]):
+            x, h, y = np.float64(data[p]), Ht[indices[p]], 0.0
+            for t in range(len(w)):
+                y += w[t] * h[t]
+            if beta == 2:
+                total += x * (0.5 * x - y)
+                size += 0.5 * x * x
+            else:
+                total += _entry(x, y, beta) - y
+                size += x
+    return total, size
+
+
+@parallel
+def divergence_dense(X, W, Ht, beta, bounds):
+    """One chunk after another, or side by side; the chunks begin and end at `bounds`."""
+    n_chunks = len(bounds) - 1
+    totals = np.empty(n_chunks)
+    if n_chunks == 1:
+        totals[0] = _rows_dense(X, W, Ht, beta)
+    else:
+        for c in prange(n_chunks):
+            totals[c] = _rows_dense(X[bounds[c] : bounds[c + 1]], W[bounds[c] : bounds[c + 1]], Ht, beta)
+    return totals.sum()
+
+
+@serial
+def _of_zeros(W, Ht, beta):
+    """The divergence of WH from an X of zeros: <W'W, HH'>/2 for beta = 2, the sum of WH for beta = 1."""
+    if beta == 2:
+        return 0.5 * (np.dot(W.T, W) * np.dot(Ht.T, Ht)).sum()
+    total = 0.0
+    for t in range(W.shape[1]):
+        total += W[:, t].sum() * Ht[:, t].sum()
+    return total
+
+
+@parallel
+def divergence_csr(indptr, indices, data, W, Ht, beta, bounds):
+    """Stored entries only for beta = 2 and 1, unless cancellation forbids it; all entries otherwise."""
+    n_chunks = len(bounds) - 1
+    totals, sizes = np.empty(n_chunks), np.empty(n_chunks)
+    if beta == 1 or beta == 2:
+        if n_chunks == 1:
+            totals[0], sizes[0] = _stored_csr(indptr, indices, data, W, Ht, beta)
+        else:
+            for c in prange(n_chunks):
+                start, stop = bounds[c], bounds[c + 1]
+                totals[c], sizes[c] = _stored_csr(indptr[start : stop + 1], indices, data, W[start:stop], Ht, beta)
+        of_zeros = _of_zeros(W, Ht, beta)
+        total = of_zeros + totals.sum()
+        if total > CANCELLED * (of_zeros + sizes.sum()):
+            return total
+    if n_chunks == 1:
+        return _rows_csr(indptr, indices, data, W, Ht, beta)
+    for c in prange(n_chunks):
+        start, stop = bounds[c], bounds[c + 1]
+        totals[c] = _rows_csr(indptr[start : stop + 1], indices, data, W[start:stop], Ht, beta)
+    return totals.sum()
+
+
+@serial
+def penalties(W, l1, l2):
+    """One loop for both sums."""
+    total = squares = 0.0
+    for i in range(len(W)):
+        for t in range(W.shape[1]):
+            w = np.float64(W[i, t])
+            total += w
+            squares += w * w
+    return l1 * total, 0.5 * l2 * squares

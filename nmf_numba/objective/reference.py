@@ -1,0 +1,76 @@
+"""The beta-divergence and the penalties, as the equations have them.
+
+    d(x | y) = (x^beta + (beta-1) y^beta - beta x y^(beta-1)) / (beta (beta-1))                     (1)
+    beta = 2:  (x - y)^2 / 2        beta = 1:  x log(x/y) - x + y        beta = 0:  x/y - log(x/y) - 1
+
+D(X, WH) is the sum of d(X_ij | (WH)_ij) over all entries. Computed as it stands, (1) loses its digits where y is close
+to x or beta close to 0 or 1: nearly equal terms cancel. With the relative residual z = (x - y)/y and
+q_a(z) = ((1+z)^a - 1)/a, which is log(1+z) for a = 0, the same d is
+
+    d(x | y) = y^beta ((1+z) q_{beta-1}(z) - z) / beta          for beta >= 1/2                     (2)
+    d(x | y) = y^beta (q_beta(z) - z) / (beta-1)                for beta < 1/2                      (3)
+
+where nothing cancels, and the three named losses are no special cases.
+Source of (1): Fevotte and Idier (2011), section 2.1.
+"""
+
+import numpy as np
+
+FLOOR = 2.0**-23  # float32's epsilon, for both dtypes: for beta <= 1, what WH is raised to where X > 0
+FAR = 1e-8  # y below FAR * x: nothing is close to cancel, and (1+z) could overflow, so (1) it is
+
+
+def q(z, a):
+    """Return q_a(z) = ((1+z)^a - 1) / a, and its limit log(1+z) for a = 0."""
+    return np.log1p(z) if a == 0 else np.expm1(a * np.log1p(z)) / a
+
+
+def entry_divergence(x, y, beta):
+    """Return d(x | y) >= 0 for each entry; x and y are float64 arrays of one shape."""
+    d = np.zeros_like(x)
+    zero = x == 0
+    d[zero] = y[zero] ** beta / beta if beta > 0 else np.inf  # (1) for x = 0
+    if beta <= 1:
+        y = np.maximum(y, FLOOR)
+    far = ~zero & (y < FAR * x) & (beta > 1)
+    d[far] = (x[far] ** beta + (beta - 1) * y[far] ** beta - beta * x[far] * y[far] ** (beta - 1)) / (
+        beta * (beta - 1)
+    )  # (1)
+    rest = ~zero & ~far & (x != y)
+    x, y = x[rest], y[rest]
+    z = (x - y) / y
+    d[rest] = y**beta * (
+        ((1 + z) * q(z, beta - 1) - z) / beta if beta >= 0.5 else (q(z, beta) - z) / (beta - 1)
+    )  # (2), (3)
+    return np.maximum(d, 0)
+
+
+def divergence_dense(X, W, Ht, beta, bounds):
+    """Return D(X, WH).
+
+    X : (n_rows, n_features)
+    W : (n_rows, n_components) in float64, as Ht (n_features, n_components), which is H transposed
+    bounds : the rows' range; the first and the last count
+    """
+    total = 0.0
+    for i in range(bounds[0], bounds[-1]):
+        total += entry_divergence(X[i].astype(np.float64), Ht @ W[i], beta).sum()
+    return total
+
+
+def divergence_csr(indptr, indices, data, W, Ht, beta, bounds):
+    """Return D(X, WH) for an X in compressed sparse row format; X and WH exist only a row at a time.
+
+    Row i of X holds data[p] in column indices[p], for p from indptr[i] to indptr[i + 1]; its other entries are zero.
+    """
+    total = 0.0
+    for i in range(bounds[0], bounds[-1]):
+        x = np.zeros(len(Ht))
+        x[indices[indptr[i] : indptr[i + 1]]] = data[indptr[i] : indptr[i + 1]]
+        total += entry_divergence(x, Ht @ W[i], beta).sum()
+    return total
+
+
+def penalties(W, l1, l2):
+    """Return l1 * sum(W) and l2/2 * ||W||_F^2, of a non-negative W."""
+    return l1 * W.sum(dtype=np.float64), 0.5 * l2 * np.square(W, dtype=np.float64).sum()

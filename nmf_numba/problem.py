@@ -1,0 +1,83 @@
+"""The problem to solve: X, the loss and the penalties, as every solver sees them."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from nmf_numba.validation import Matrix
+
+CHUNKS = 64  # at most: enough for as many cores
+CHUNK_WORK = 1 << 20  # multiply-adds with X that are worth a chunk of their own
+SUMS_SHARE = 16  # a chunk multiplies and adds at least this much per entry of the sums it fills
+SUMS_BYTES = 48 << 20  # all chunks' sums together
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Problem:
+    """Minimise D_beta(X, WH) + l1_W sum(W) + l1_H sum(H) + l2_W/2 ||W||^2 + l2_H/2 ||H||^2 over W, H >= 0.
+
+    X is what `validation.check_X` returns: a C-contiguous array or a canonical CSR, read-only. An entry that a CSR does
+    not store is a zero.
+    """
+
+    X: Matrix
+    beta: float = 2.0
+    l1_W: float = 0.0
+    l1_H: float = 0.0
+    l2_W: float = 0.0
+    l2_H: float = 0.0
+
+    @classmethod
+    def scaled(cls, X: Matrix, beta: float, alpha_W: float, alpha_H: float, l1_ratio: float) -> Problem:
+        """Turn strengths into penalties: W's are multiplied by n_features, H's by n_samples."""
+        n_samples, n_features = X.shape
+        return cls(
+            X,
+            beta,
+            l1_W=n_features * alpha_W * l1_ratio,
+            l1_H=n_samples * alpha_H * l1_ratio,
+            l2_W=n_features * alpha_W * (1 - l1_ratio),
+            l2_H=n_samples * alpha_H * (1 - l1_ratio),
+        )
+
+    @functools.cached_property
+    def layout(self) -> str:
+        """How X is stored, "dense" or "csr": the last part of a kernel's name."""
+        return "csr" if sparse.issparse(self.X) else "dense"
+
+    @functools.cached_property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """X as a kernel's arguments."""
+        return (self.X,) if self.layout == "dense" else (self.X.indptr, self.X.indices, self.X.data)
+
+    def bounds(self, n_components: int) -> NDArray[np.intp]:
+        """Where chunks of rows begin, and the last one ends.
+
+        They depend on X and n_components alone, so the sums, which each chunk adds up on its own, do not depend on the
+        number of threads. They are bounded by stored entries, not rows: rows of a sparse X differ in length.
+        """
+        n_samples, n_features = self.X.shape
+        stored = np.arange(n_samples + 1) * n_features if self.layout == "dense" else self.X.indptr
+        cost = stored + np.arange(n_samples + 1) * n_components  # per component
+        n_chunks = min(
+            CHUNKS,
+            int(cost[-1] * n_components // CHUNK_WORK),
+            int(cost[-1] // (SUMS_SHARE * n_features)),
+            int(SUMS_BYTES // (n_features * n_components * self.X.dtype.itemsize)),
+        )
+        if n_chunks < 2:
+            return np.array([0, n_samples], np.intp)
+        targets = cost[-1] * np.arange(1, n_chunks) / n_chunks
+        return np.unique([0, *np.searchsorted(cost, targets), n_samples]).astype(np.intp)
+
+
+def twin(package: str, engine: str) -> Any:
+    """Return a package's compiled kernels, or their reference: the same names in plain Python."""
+    return importlib.import_module(f"{package}.{'kernels' if engine == 'numba' else 'reference'}")

@@ -1,0 +1,1 @@
+"""HALS: hierarchical alternating least squares, coordinate descent for the Frobenius loss."""

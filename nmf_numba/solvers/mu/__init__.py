@@ -1,0 +1,1 @@
+"""Multiplicative updates, for every beta-divergence."""

@@ -1,0 +1,53 @@
+"""Multiplicative updates as a solver: composes reference.py's or kernels.py's functions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from nmf_numba.problem import Problem
+from nmf_numba.solvers.solver import Solver
+from nmf_numba.validation import Float
+
+
+class MultiplicativeUpdates(Solver):
+    """Majorise and minimise: every entry is multiplied by a ratio of non-negative sums, for every beta-divergence."""
+
+    name = "mu"
+    title = "Multiplicative updates"
+    sources = (
+        "D. D. Lee and H. S. Seung (2001), Algorithms for non-negative matrix factorization, Advances in Neural "
+        "Information Processing Systems 13.",
+        "C. Fevotte and J. Idier (2011), Algorithms for nonnegative matrix factorization with the beta-divergence, "
+        "Neural Computation 23(9), 2421-2456. doi:10.1162/NECO_a_00168",
+    )
+    stopping = "objective"
+
+    @classmethod
+    def supports(cls, problem: Problem) -> str | None:
+        """Every loss, layout and penalty."""
+        return None
+
+    @classmethod
+    def descends(cls, problem: Problem) -> bool:
+        """No L2 penalty, or beta >= 2; near zero the floors can break it."""
+        return problem.beta >= 2 or problem.l2_W == problem.l2_H == 0
+
+    def row_pass(self, W: Float, Ht: Float, *, update_H: bool) -> tuple[float, Any]:
+        """Renew W; the sums are H's numerator and denominator."""
+        sums = self._row_pass(
+            W,
+            *self.problem.arrays,
+            Ht,
+            self.problem.beta,
+            self.problem.l1_W,
+            self.problem.l2_W,
+            update_H,
+            self.bounds,
+        )
+        return math.nan, sums
+
+    def update(self, Ht: Float, sums: Any) -> float:
+        """Renew Ht by the same function that renews W."""
+        self.functions.update(Ht, *sums, self.problem.l1_H, self.problem.l2_H, self.problem.beta)
+        return math.nan

@@ -1,0 +1,372 @@
+"""Every check, and the text of every error and warning.
+
+An error names the argument, the value found, what is accepted and the way out. Nothing here changes what it is given.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import sys
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+Float = NDArray[np.floating[Any]]
+Matrix = Any  # a C-contiguous Float, or a scipy.sparse.csr_array of floats in canonical format
+
+BETA = {"frobenius": 2.0, "kullback-leibler": 1.0, "itakura-saito": 0.0}
+INITS = ("random", "nndsvd", "nndsvda", "nndsvdar", "custom")
+ENGINES = ("numba", "reference")
+
+SMALLEST_WH = 2.0**-23  # multiplicative updates raise WH to this where it has a negative power
+
+
+class ConvergenceWarning(UserWarning):
+    """max_iter was reached before the stopping rule was met."""
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn at the line of the first caller outside this package."""
+    package, depth, frame = __name__.partition(".")[0], 1, sys._getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == package:
+        frame, depth = frame.f_back, depth + 1
+    warnings.warn(message, category, stacklevel=depth)
+
+
+# --- scalars -------------------------------------------------------------------------------------------------------
+
+
+def check_number(
+    name: str, value: object, *, low: float = -math.inf, high: float = math.inf, accepted: str
+) -> float:
+    """Return value as a float if it is a real number in [low, high]."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be {accepted}. Found {value!r}, of type {type(value).__name__}.")
+    number = float(value)
+    if not (low <= number <= high and math.isfinite(number)):
+        raise ValueError(f"{name} must be {accepted}. Found {value!r}.")
+    return number
+
+
+def check_integer(name: str, value: object, *, low: int, accepted: str) -> int:
+    """Return value as an int if it is an integer >= low."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be {accepted}. Found {value!r}, of type {type(value).__name__}.")
+    if value < low:
+        raise ValueError(f"{name} must be {accepted}. Found {value!r}.")
+    return int(value)
+
+
+def check_flag(name: str, value: object) -> bool:
+    """Return value if it is a bool."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False. Found {value!r}, of type {type(value).__name__}.")
+    return bool(value)
+
+
+def check_choice(name: str, value: object, choices: Iterable[str], *, also: str = "") -> str:
+    """Return value if it is one of the choices."""
+    choices = tuple(choices)
+    if not isinstance(value, str) or value not in choices:
+        error = ValueError if isinstance(value, str) else TypeError
+        raise error(f"{name} must be one of {', '.join(map(repr, choices))}{also}. Found {value!r}.")
+    return value
+
+
+def check_beta(value: object, name: str = "beta_loss") -> float:
+    """Return beta of a loss given by name or number."""
+    accepted = "'frobenius', 'kullback-leibler', 'itakura-saito' or a finite real number"
+    if isinstance(value, str):
+        if value not in BETA:
+            raise ValueError(f"{name} must be {accepted}. Found {value!r}.")
+        return BETA[value]
+    return check_number(name, value, accepted=accepted)
+
+
+def check_alphas(alpha_W: object, alpha_H: object, l1_ratio: object) -> tuple[float, float, float]:
+    """Return the strengths of the penalties on W and H, and l1_ratio."""
+    alpha_W = check_number("alpha_W", alpha_W, low=0, accepted="a number >= 0")
+    if isinstance(alpha_H, str):
+        check_choice("alpha_H", alpha_H, ("same",), also=" or a number >= 0")
+        alpha_H = alpha_W
+    alpha_H = check_number("alpha_H", alpha_H, low=0, accepted="'same' or a number >= 0")
+    return alpha_W, alpha_H, check_number("l1_ratio", l1_ratio, low=0, high=1, accepted="a number from 0 to 1")
+
+
+def check_verbose(value: object) -> int:
+    """Return the verbosity as an int."""
+    if isinstance(value, (bool, np.bool_)):
+        return int(value)
+    return check_integer("verbose", value, low=0, accepted="True, False or an integer >= 0")
+
+
+def check_init(value: object) -> str | None:
+    """Return init if it is None or a known name."""
+    return None if value is None else check_choice("init", value, INITS, also=" or None")
+
+
+def check_random_state(value: object) -> Any:
+    """Return a generator of random numbers: fresh for an int, NumPy's own for None, else the one given."""
+    if value is None:
+        return np.random.mtrand._rand  # type: ignore[attr-defined]  # the stream that np.random.seed seeds
+    if isinstance(value, (np.random.RandomState, np.random.Generator)):
+        return value
+    accepted = "an integer from 0 to 2**32 - 1, a numpy.random.RandomState or Generator, or None"
+    seed = check_integer("random_state", value, low=0, accepted=accepted)
+    if seed >= 2**32:
+        raise ValueError(f"random_state must be {accepted}. Found {value!r}.")
+    return np.random.RandomState(seed)
+
+
+def check_n_components(value: object, n_features: int, *, given: Float | None) -> int:
+    """Return the number of components; `given` is the H that was passed, if it is used."""
+    accepted = "an integer >= 1, 'auto' or None"
+    if isinstance(value, str) and value == "warn":
+        warn(
+            f"n_components was not given, so all {n_features} features are kept. "
+            "Pass a number of components, or n_components=None to keep all features.",
+            FutureWarning,
+        )
+        return n_features
+    if isinstance(value, str):
+        if value != "auto":
+            raise ValueError(f"n_components must be {accepted}. Found {value!r}.")
+        return n_features if given is None else len(given)
+    return n_features if value is None else check_integer("n_components", value, low=1, accepted=accepted)
+
+
+# --- arrays --------------------------------------------------------------------------------------------------------
+
+
+def _as_float(A: Any, name: str, dtype: Any = None) -> Float:
+    """A as an ndarray of float32 or float64 (of dtype, if given), not copied if it is one."""
+    try:
+        array = np.asarray(A)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a 2-D array of numbers, but its rows are not alike: {error}") from None
+    text = array.dtype.kind in "USO" and any(isinstance(item, (str, bytes)) for item in array.flat)
+    if array.dtype.kind not in "biufO" or text:
+        found = "text" if text else f"values of dtype {array.dtype}"
+        raise ValueError(f"{name} must hold real numbers. Found {found}.")
+    kept = dtype or (array.dtype.newbyteorder("=") if array.dtype.kind == "f" and array.itemsize in (4, 8) else None)
+    try:
+        return array.astype(kept or np.float64, copy=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must hold real numbers: {error}.") from None
+
+
+def _check_shape(shape: tuple[int, ...], name: str) -> None:
+    if len(shape) != 2:
+        hint = " Use X.reshape(-1, 1) for one feature, X.reshape(1, -1) for one sample." if len(shape) == 1 else ""
+        raise ValueError(f"{name} must be 2-D, (n_samples, n_features). Found {len(shape)}-D, of shape {shape}.{hint}")
+    if shape[0] == 0:
+        raise ValueError(f"{name} has no samples: its shape is {shape}. At least one row is needed.")
+    if shape[1] == 0:
+        raise ValueError(f"{name} has no features: its shape is {shape}. At least one column is needed.")
+
+
+def _check_values(values: Float, name: str, place: Any) -> float:
+    """Check that all values are finite and non-negative without a copy of them; return the largest.
+
+    place : gives the row and column of the value at a flat index, for the message
+    """
+    low, high = (values.min(), values.max()) if values.size else (0.0, 0.0)  # NaN spreads to both
+    if not (np.isfinite(low) and np.isfinite(high)):
+        row, column = place(int(np.argmin(np.isfinite(values))))
+        found = "NaN" if np.isnan(low) else "infinity"
+        raise ValueError(
+            f"{name} contains {found}: {name}[{row}, {column}] = {found.lower()}. All entries must be finite; "
+            "remove these rows or fill them in first."
+        )
+    if low < 0:
+        row, column = place(int(np.argmin(values)))
+        raise ValueError(
+            f"Negative values in data passed to NMF (input {name}): {name}[{row}, {column}] = {low}. "
+            f"Non-negative matrix factorization needs {name} >= 0."
+        )
+    return float(high)
+
+
+def _read_only(array: Float) -> Float:
+    """A view that can't be written: compiled code is then the same for arrays that may be written and that may not."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def check_X(X: Any, name: str = "X") -> Matrix:
+    """Return X as a read-only C-contiguous array or a canonical CSR, of float32 or float64, with finite entries >= 0.
+
+    Nothing is copied if X is that already.
+    """
+    if not sparse.issparse(X):
+        dense = _as_float(X, name)
+        _check_shape(dense.shape, name)
+        dense = np.ascontiguousarray(dense)
+        _check_values(dense, name, lambda flat: np.unravel_index(flat, dense.shape))
+        return _read_only(dense)
+
+    _check_shape(X.shape, name)
+    if X.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must hold real numbers. Found values of dtype {X.dtype}.")
+    csr = X.tocsr()
+    dtype = csr.dtype.newbyteorder("=") if csr.dtype.kind == "f" and csr.dtype.itemsize in (4, 8) else np.float64
+    try:  # another object around the same arrays: what is set right below is not the caller's
+        csr = sparse.csr_array((csr.data.astype(dtype, copy=False), csr.indices, csr.indptr), shape=csr.shape)
+        csr.check_format(full_check=True)
+    except ValueError as error:
+        raise ValueError(f"{name} is not a valid CSR matrix: {error}.") from None
+    if not csr.has_canonical_format:  # columns out of order or twice: an entry is the sum of what is stored for it
+        csr = csr.copy()
+        csr.sum_duplicates()
+
+    def place(flat: int) -> tuple[int, int]:
+        return int(np.searchsorted(csr.indptr, flat, side="right")) - 1, int(csr.indices[flat])
+
+    _check_values(csr.data, name, place)
+    csr.data, csr.indices, csr.indptr = _read_only(csr.data), _read_only(csr.indices), _read_only(csr.indptr)
+    return csr
+
+
+def check_factor(A: Any, name: str, shape: tuple[int | None, int | None], dtype: Any) -> Float:
+    """Return a copy of a given W or H, C-contiguous, if its shape, dtype and values are right. None: any length."""
+    needs_dtype = isinstance(A, np.ndarray) or hasattr(A, "dtype")
+    if needs_dtype and A.dtype != dtype:
+        raise TypeError(f"{name} should have the same dtype as X, {dtype}. Found {A.dtype}. Use {name}.astype(X.dtype).")
+    array = _as_float(A, name, dtype)
+    if array.ndim != 2:
+        raise ValueError(f"Array passed to NMF (input {name}) must be 2-D. Found {array.ndim}-D, of shape {array.shape}.")
+    for which, expected, found in zip(("first", "second"), shape, array.shape, strict=True):
+        if expected is not None and expected != found:
+            raise ValueError(
+                f"Array with wrong {which} dimension passed to NMF (input {name}). Expected {expected}, "
+                f"but got {found}: the shape of {name} is {array.shape}."
+            )
+    _check_shape(array.shape, name)
+    array = np.array(array, dtype=dtype, order="C")
+    if _check_values(array, name, lambda flat: np.unravel_index(flat, array.shape)) == 0:
+        raise ValueError(f"Array passed to NMF (input {name}) is full of zeros, which no update can leave.")
+    return array
+
+
+def check_custom(
+    X: Matrix, W: Any, H: Any, n_components: object, *, update_H: bool
+) -> tuple[Float | None, Float, int]:
+    """Return copies of the given W (None for update_H=False) and H, and the number of components."""
+    n_samples, n_features = X.shape
+    needed = {"W": W, "H": H} if update_H else {"H": H}
+    for name, value in needed.items():
+        if value is None:
+            reason = "init='custom' needs both W and H" if update_H else "update_H=False needs H"
+            raise ValueError(f"{reason}, but {name} is None. Pass {name}, or let `init` make a start.")
+    if not update_H and W is not None:
+        warn("When update_H=False, the provided initial W is not used.", RuntimeWarning)
+    H = check_factor(H, "H", (None, n_features), X.dtype)
+    W = check_factor(W, "W", (n_samples, None), X.dtype) if update_H else None
+    if W is not None and W.shape[1] != len(H):
+        raise ValueError(
+            f"W and H have different numbers of components: W is {W.shape}, (n_samples, n_components), "
+            f"and H is {H.shape}, (n_components, n_features)."
+        )
+    n_components = check_n_components(n_components, n_features, given=H)
+    if len(H) != n_components:
+        raise ValueError(
+            f"Array with wrong first dimension passed to NMF (input H). Expected {n_components}, but got {len(H)}: "
+            f"the shape of H is {H.shape}, and n_components is {n_components}. n_components='auto' takes it from H."
+        )
+    return W, H, n_components
+
+
+def check_product(X: Matrix, W: Any, H: Any) -> tuple[Float, Float]:
+    """Return W and H in float64 if they are non-negative and W @ H has the shape of X."""
+    factors = []
+    for name, A in (("W", W), ("H", H)):
+        array = _as_float(A, name, np.float64)
+        _check_shape(array.shape, name)
+        _check_values(array, name, lambda flat, shape=array.shape: np.unravel_index(flat, shape))
+        factors.append(array)
+    W, H = factors
+    if W.shape[1] != len(H) or (len(W), H.shape[1]) != X.shape:
+        raise ValueError(f"W @ H must have the shape of X, {X.shape}. Found W of shape {W.shape}, H of shape {H.shape}.")
+    return W, H
+
+
+# --- what does not go together -------------------------------------------------------------------------------------
+
+
+def check_zeros(X: Matrix, beta: float) -> None:
+    """Refuse zeros in X where the loss is infinite at them."""
+    if beta > 0:
+        return
+    absent = sparse.issparse(X) and X.nnz < X.shape[0] * X.shape[1]
+    if absent or (X.data.min() if sparse.issparse(X) else X.min()) == 0:
+        where = " (entries that are not stored are zeros)" if absent else ""
+        raise ValueError(
+            "When beta_loss <= 0 and X contains zeros, the solver may diverge: the loss is infinite there. "
+            f"Found beta_loss = {beta:g} and a zero in X{where}. Add a small value to X, or use a positive beta_loss."
+        )
+
+
+def check_scale(X: Matrix, beta: float, solver: str) -> None:
+    """Refuse an X so small that its factors' products underflow, or that WH is at its floor everywhere."""
+    values = X.data if sparse.issparse(X) else X
+    high = float(values.max()) if values.size else 0.0
+    least = float(np.sqrt(np.finfo(X.dtype).tiny))
+    reason = f"the products of such numbers underflow {X.dtype}"
+    if solver == "mu" and beta < 2 and high < SMALLEST_WH:
+        least, reason = SMALLEST_WH, f"multiplicative updates for beta_loss < 2 keep WH above {SMALLEST_WH:.3g}"
+    if 0 < high < least:
+        raise ValueError(f"X is too small: its largest entry is {high:.3g}, and {reason}. Multiply X by a constant.")
+
+
+def check_finite(W: Float, Ht: Float, n_iter: int) -> None:
+    """Refuse factors that have overflowed."""
+    if not (np.isfinite(W.max()) and np.isfinite(Ht.max())):
+        raise ValueError(
+            f"The factors overflowed {W.dtype} in iteration {n_iter}: X is too large for this loss. "
+            "Divide X by a constant, for example X / X.max(), or use float64."
+        )
+
+
+def check_rank(n_components: int, shape: tuple[int, int], init: str | None) -> None:
+    """Refuse an SVD start with more components than the matrix has singular values."""
+    if init is not None and init.startswith("nndsvd") and n_components > min(shape):
+        raise ValueError(
+            f"init = '{init}' can only be used when n_components <= min(n_samples, n_features). Found n_components = "
+            f"{n_components} for an X of shape {shape}. Use init='random' or fewer components."
+        )
+
+
+def refuse(solver: str, reason: str) -> None:
+    """Say why a solver can't solve this problem."""
+    raise ValueError(f"Invalid beta_loss parameter: solver {solver!r} does not handle {reason}")
+
+
+def warn_ignored() -> None:
+    """W or H were given but are not used."""
+    warn(
+        "When init!='custom', provided W or H are ignored. Set init='custom' to use them as initialization.",
+        RuntimeWarning,
+    )
+
+
+def warn_zeros_stay() -> None:
+    """nndsvd starts multiplicative updates at zeros."""
+    warn(
+        "init='nndsvd' has zeros, which solver='mu' can't update: they stay zero. "
+        "Use init='nndsvda' or init='nndsvdar' for a start without zeros.",
+        UserWarning,
+    )
+
+
+def warn_not_converged(max_iter: int, tol: float) -> None:
+    """max_iter came before the stopping rule was met."""
+    warn(
+        f"Maximum number of iterations {max_iter} reached. Increase it to improve convergence, or raise tol ({tol:g}).",
+        ConvergenceWarning,
+    )
