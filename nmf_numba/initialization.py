@@ -81,9 +81,7 @@ def make_start(X: Matrix, n_components: int, init: str | None, random_state: Any
     return W, H
 
 
-def initialize(
-    X: Any, n_components: int, *, init: str | None = None, random_state: Any = None
-) -> tuple[Float, Float]:
+def initialize(X: Any, n_components: int, *, init: str | None = None, random_state: Any = None) -> tuple[Float, Float]:
     """Return the factors W and H at which a fit starts.
 
     Parameters

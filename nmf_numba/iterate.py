@@ -93,7 +93,10 @@ class ObjectiveRule:
         return self.start == 0 or fall / self.start < self.tol
 
 
-STOPPING = {"violation": ViolationRule, "objective": ObjectiveRule}
+STOPPING: dict[str, type[ViolationRule] | type[ObjectiveRule]] = {
+    "violation": ViolationRule,
+    "objective": ObjectiveRule,
+}
 
 
 class Reporter:

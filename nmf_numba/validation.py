@@ -32,7 +32,7 @@ class ConvergenceWarning(UserWarning):
 
 def warn(message: str, category: type[Warning]) -> None:
     """Warn at the line of the first caller outside this package."""
-    package, depth, frame = __name__.partition(".")[0], 1, sys._getframe(1)
+    package, depth, frame = __name__.partition(".")[0], 2, sys._getframe(1)
     while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == package:
         frame, depth = frame.f_back, depth + 1
     warnings.warn(message, category, stacklevel=depth)
@@ -41,9 +41,7 @@ def warn(message: str, category: type[Warning]) -> None:
 # --- scalars -------------------------------------------------------------------------------------------------------
 
 
-def check_number(
-    name: str, value: object, *, low: float = -math.inf, high: float = math.inf, accepted: str
-) -> float:
+def check_number(name: str, value: object, *, low: float = -math.inf, high: float = math.inf, accepted: str) -> float:
     """Return value as a float if it is a real number in [low, high]."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be {accepted}. Found {value!r}, of type {type(value).__name__}.")
@@ -113,7 +111,7 @@ def check_init(value: object) -> str | None:
 def check_random_state(value: object) -> Any:
     """Return a generator of random numbers: fresh for an int, NumPy's own for None, else the one given."""
     if value is None:
-        return np.random.mtrand._rand  # type: ignore[attr-defined]  # the stream that np.random.seed seeds
+        return np.random.mtrand._rand  # the stream that np.random.seed seeds
     if isinstance(value, (np.random.RandomState, np.random.Generator)):
         return value
     accepted = "an integer from 0 to 2**32 - 1, a numpy.random.RandomState or Generator, or None"
@@ -237,10 +235,14 @@ def check_factor(A: Any, name: str, shape: tuple[int | None, int | None], dtype:
     """Return a copy of a given W or H, C-contiguous, if its shape, dtype and values are right. None: any length."""
     needs_dtype = isinstance(A, np.ndarray) or hasattr(A, "dtype")
     if needs_dtype and A.dtype != dtype:
-        raise TypeError(f"{name} should have the same dtype as X, {dtype}. Found {A.dtype}. Use {name}.astype(X.dtype).")
+        raise TypeError(
+            f"{name} should have the same dtype as X, {dtype}. Found {A.dtype}. Use {name}.astype(X.dtype)."
+        )
     array = _as_float(A, name, dtype)
     if array.ndim != 2:
-        raise ValueError(f"Array passed to NMF (input {name}) must be 2-D. Found {array.ndim}-D, of shape {array.shape}.")
+        raise ValueError(
+            f"Array passed to NMF (input {name}) must be 2-D. Found {array.ndim}-D, of shape {array.shape}."
+        )
     for which, expected, found in zip(("first", "second"), shape, array.shape, strict=True):
         if expected is not None and expected != found:
             raise ValueError(
@@ -254,9 +256,7 @@ def check_factor(A: Any, name: str, shape: tuple[int | None, int | None], dtype:
     return array
 
 
-def check_custom(
-    X: Matrix, W: Any, H: Any, n_components: object, *, update_H: bool
-) -> tuple[Float | None, Float, int]:
+def check_custom(X: Matrix, W: Any, H: Any, n_components: object, *, update_H: bool) -> tuple[Float | None, Float, int]:
     """Return copies of the given W (None for update_H=False) and H, and the number of components."""
     n_samples, n_features = X.shape
     needed = {"W": W, "H": H} if update_H else {"H": H}
@@ -292,7 +292,9 @@ def check_product(X: Matrix, W: Any, H: Any) -> tuple[Float, Float]:
         factors.append(array)
     W, H = factors
     if W.shape[1] != len(H) or (len(W), H.shape[1]) != X.shape:
-        raise ValueError(f"W @ H must have the shape of X, {X.shape}. Found W of shape {W.shape}, H of shape {H.shape}.")
+        raise ValueError(
+            f"W @ H must have the shape of X, {X.shape}. Found W of shape {W.shape}, H of shape {H.shape}."
+        )
     return W, H
 
 
@@ -356,7 +358,7 @@ def warn_ignored() -> None:
 
 
 def warn_zeros_stay() -> None:
-    """nndsvd starts multiplicative updates at zeros."""
+    """Multiplicative updates would start at nndsvd's zeros."""
     warn(
         "init='nndsvd' has zeros, which solver='mu' can't update: they stay zero. "
         "Use init='nndsvda' or init='nndsvdar' for a start without zeros.",

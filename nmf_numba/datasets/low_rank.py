@@ -21,13 +21,15 @@ DENSE_DESCRIPTION = """\
 Random matrix of low rank: X = W H times noise.
 Rows and columns: samples and features without a meaning. W and H have gamma-distributed entries.
 Unit of X: none; the mean is about 1.
-Source: drawn here."""
+Source: drawn here.
+Licence: that of this package."""
 
 SPARSE_DESCRIPTION = """\
 Random word counts: X is Poisson-distributed with mean W H.
 Rows: documents. Columns: words, from common to rare: the mean count of word j falls like 1 / (j + 1).
 Unit of X: how often the word occurs in the document.
-Source: drawn here."""
+Source: drawn here.
+Licence: that of this package."""
 
 
 def make_low_rank(
@@ -83,7 +85,7 @@ def make_low_rank(
     expects.
 
     A sparse X is drawn word by word: time and memory grow with the number of words, not with n_samples n_features.
-    20000 x 10000 with density 0.01 takes about 2 seconds. A row or column may be empty.
+    20000 x 10000 with density 0.01 takes about 1 second. A row or column may be empty.
 
     Examples
     --------

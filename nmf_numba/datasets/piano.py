@@ -36,7 +36,8 @@ A piano phrase: the first four bars of the Ode to Joy, with two pitches in the b
 Rows: time frames of 93 ms, one each 46 ms. Columns: frequencies from 0 to 5512.5 Hz.
 Unit of X: power relative to the noise floor (where there is only noise, X is 1 on average).
 So a row of H is the spectrum of a note, and a column of W is its loudness over time.
-Source: synthesised here. The melody is by L. van Beethoven, Symphony No. 9 (1824), and in the public domain."""
+Source: synthesised here. The melody is by L. van Beethoven, Symphony No. 9 (1824), and in the public domain.
+Licence: that of this package."""
 
 
 class Note(NamedTuple):
@@ -91,7 +92,7 @@ def power_spectrogram(signal: NDArray[np.float64]) -> NDArray[np.float64]:
 def make_piano() -> Dataset:
     """Return the power spectrogram of a short piano phrase with 7 known pitches.
 
-    The first four bars of the Ode to Joy, 9 s: a melody of five pitches, and two bass pitches under every other note.
+    The first four bars of the Ode to Joy, 9 s: a melody of five pitches, and under it two bass pitches in turn.
 
     Returns
     -------

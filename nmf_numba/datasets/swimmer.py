@@ -26,7 +26,8 @@ The swimmer: a torso and four limbs, each limb in one of four positions.
 Rows: 256 images, one for each choice of positions. Columns: 32 x 32 pixels, line by line.
 Unit of X: 1 on the figure, 0 on the background.
 Source: drawn here after D. Donoho and V. Stodden (2003), When does non-negative matrix factorization give a correct
-decomposition into parts?, Advances in Neural Information Processing Systems 16."""
+decomposition into parts?, Advances in Neural Information Processing Systems 16.
+Licence: that of this package."""
 
 
 def draw_parts() -> NDArray[np.float64]:

@@ -15,7 +15,8 @@ class Solver(abc.ABC):
     The two moves of every iteration:
 
     row pass
-        Given H, walk once over the rows of X. Renew the rows of W that belong to them and, at once, add up what H needs.
+        Given H, walk once over the rows of X. Renew the rows of W that belong to them and, at once, add up what H
+        needs.
     update
         Renew H from those sums: a small step that no longer sees X.
 

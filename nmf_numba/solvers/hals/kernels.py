@@ -184,7 +184,16 @@ def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds
         for c in prange(n_chunks):
             start, stop = bounds[c], bounds[c + 1]
             violations[c] = _rows_csr(
-                W[start:stop], indptr[start:stop + 1], indices, data, Ht, gram, l1, order, update_H,
-                cross_H[c], gram_H[c],
+                W[start:stop],
+                indptr[start : stop + 1],
+                indices,
+                data,
+                Ht,
+                gram,
+                l1,
+                order,
+                update_H,
+                cross_H[c],
+                gram_H[c],
             )
     return violations.sum(), _in_order(cross_H), _in_order(gram_H)

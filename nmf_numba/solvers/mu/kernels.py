@@ -13,7 +13,6 @@ from numba import prange
 from nmf_numba._jit import parallel, serial
 
 FLOOR = 2.0**-23  # as in reference.py
-FLUSH = 2.0**-52
 
 BLOCK_ENTRIES = 1 << 15  # entries of WH in a block: 256 KB
 MOST_ROWS = 64  # rows in a block, where X has few columns
@@ -68,11 +67,11 @@ def _power(wh, exponent):
 
 
 @serial
-def _renew(W, numerator, denominator, l1, l2, beta):
+def _renew(W, numerator, denominator, l1, l2, beta, flush):
     """(1) on a few rows. The denominator has as many rows as W, or one for all of them."""
     gamma = 1 / (2 - beta) if beta < 1 else 1 / (beta - 1) if beta > 2 else 1.0
     exponent, l1, l2 = W.dtype.type(gamma), W.dtype.type(l1), W.dtype.type(l2)
-    floor, flush = W.dtype.type(FLOOR), W.dtype.type(FLUSH if beta <= 1 else 0.0)
+    floor, flush = W.dtype.type(FLOOR), W.dtype.type(flush)
     n_rows, n_components = W.shape
     for i in range(n_rows):
         w, num, den = W[i], numerator[i], denominator[min(i, len(denominator) - 1)]
@@ -93,7 +92,7 @@ def _column_sums(A):
 
 
 @serial
-def _rows_dense(W, X, Ht, fixed, beta, l1, l2, update_H, numerator_H, denominator_H):
+def _rows_dense(W, X, Ht, fixed, beta, l1, l2, flush, update_H, numerator_H, denominator_H):
     """The row pass over one chunk; its share is added to numerator_H and denominator_H.
 
     fixed : H's part of W's denominator where it is the same for all rows: H H' for beta = 2, row sums of H for beta = 1
@@ -119,7 +118,7 @@ def _rows_dense(W, X, Ht, fixed, beta, l1, l2, update_H, numerator_H, denominato
                 den[:] = fixed
             else:
                 np.dot(wh, Ht, den)
-        _renew(rows, num, den, l1, l2, beta)
+        _renew(rows, num, den, l1, l2, beta, flush)
         if not update_H:
             continue
         if beta == 2:
@@ -153,7 +152,7 @@ def _stored(x, w, columns, Ht, beta, wh, p):
 
 
 @serial
-def _rows_csr(W, indptr, indices, data, Ht, fixed, beta, l1, l2, update_H, numerator_H, denominator_H):
+def _rows_csr(W, indptr, indices, data, Ht, fixed, beta, l1, l2, flush, update_H, numerator_H, denominator_H):
     """The row pass over one chunk. indptr begins at the chunk's first row; indices and data are X's own."""
     n_rows, n_components = W.shape
     n_features = len(Ht)
@@ -186,7 +185,7 @@ def _rows_csr(W, indptr, indices, data, Ht, fixed, beta, l1, l2, update_H, numer
             np.dot(rows, fixed, den)
         else:
             den[:] = fixed
-        _renew(rows, num, den, l1, l2, beta)
+        _renew(rows, num, den, l1, l2, beta, flush)
         if not update_H:
             continue
         if dense:
@@ -249,50 +248,61 @@ def _whole(denominator_H, Ht, beta):
 
 
 @parallel
-def update(W, numerator, denominator, l1, l2, beta):
+def update(W, numerator, denominator, l1, l2, beta, flush):
     """Chunks of rows of W."""
     n_rows = len(W)
     n_chunks = max(1, n_rows // CHUNK)
     if n_chunks == 1:
-        _renew(W, numerator, denominator, l1, l2, beta)
+        _renew(W, numerator, denominator, l1, l2, beta, flush)
     else:
         for c in prange(n_chunks):
             start, stop = c * n_rows // n_chunks, (c + 1) * n_rows // n_chunks
-            _renew(W[start:stop], numerator[start:stop], denominator[start:stop], l1, l2, beta)
+            _renew(W[start:stop], numerator[start:stop], denominator[start:stop], l1, l2, beta, flush)
 
 
 @parallel
-def row_pass_dense(W, X, Ht, beta, l1, l2, update_H, bounds):
+def row_pass_dense(W, X, Ht, beta, l1, l2, flush, update_H, bounds):
     """One chunk after another, or side by side; the chunks begin and end at `bounds`."""
     n_chunks, n_features, n_components = len(bounds) - 1, Ht.shape[0], Ht.shape[1]
     fixed = _fixed(Ht, beta)
     numerator_H = np.zeros((n_chunks, n_features, n_components), W.dtype)
     denominator_H = np.zeros((n_chunks, len(fixed), n_components), W.dtype)
     if n_chunks == 1:
-        _rows_dense(W, X, Ht, fixed, beta, l1, l2, update_H, numerator_H[0], denominator_H[0])
+        _rows_dense(W, X, Ht, fixed, beta, l1, l2, flush, update_H, numerator_H[0], denominator_H[0])
     else:
         for c in prange(n_chunks):
             start, stop = bounds[c], bounds[c + 1]
             _rows_dense(
-                W[start:stop], X[start:stop], Ht, fixed, beta, l1, l2, update_H, numerator_H[c], denominator_H[c]
+                W[start:stop], X[start:stop], Ht, fixed, beta, l1, l2, flush, update_H, numerator_H[c], denominator_H[c]
             )
     return _in_order(numerator_H), _whole(_in_order(denominator_H), Ht, beta)
 
 
 @parallel
-def row_pass_csr(W, indptr, indices, data, Ht, beta, l1, l2, update_H, bounds):
+def row_pass_csr(W, indptr, indices, data, Ht, beta, l1, l2, flush, update_H, bounds):
     """One chunk after another, or side by side; the chunks begin and end at `bounds`."""
     n_chunks, n_features, n_components = len(bounds) - 1, Ht.shape[0], Ht.shape[1]
     fixed = _fixed(Ht, beta)
     numerator_H = np.zeros((n_chunks, n_features, n_components), W.dtype)
     denominator_H = np.zeros((n_chunks, len(fixed), n_components), W.dtype)
     if n_chunks == 1:
-        _rows_csr(W, indptr, indices, data, Ht, fixed, beta, l1, l2, update_H, numerator_H[0], denominator_H[0])
+        _rows_csr(W, indptr, indices, data, Ht, fixed, beta, l1, l2, flush, update_H, numerator_H[0], denominator_H[0])
     else:
         for c in prange(n_chunks):
             start, stop = bounds[c], bounds[c + 1]
             _rows_csr(
-                W[start:stop], indptr[start : stop + 1], indices, data, Ht, fixed, beta, l1, l2, update_H,
-                numerator_H[c], denominator_H[c],
+                W[start:stop],
+                indptr[start : stop + 1],
+                indices,
+                data,
+                Ht,
+                fixed,
+                beta,
+                l1,
+                l2,
+                flush,
+                update_H,
+                numerator_H[c],
+                denominator_H[c],
             )
     return _in_order(numerator_H), _whole(_in_order(denominator_H), Ht, beta)

@@ -17,7 +17,6 @@ from itertools import pairwise
 import numpy as np
 
 FLOOR = 2.0**-23  # float32's epsilon, for both dtypes: what WH is raised to where it has a negative power
-FLUSH = 2.0**-52  # float64's epsilon: for beta <= 1, smaller entries of a factor become 0
 
 
 def power(WH, exponent):
@@ -25,25 +24,26 @@ def power(WH, exponent):
     return (np.maximum(WH, FLOOR) if exponent < 0 else WH) ** exponent
 
 
-def update(W, numerator, denominator, l1, l2, beta):
+def update(W, numerator, denominator, l1, l2, beta, flush):
     """Renew W in place by (1).
 
     W : (n_rows, n_components), changed in place, non-negative
     numerator, denominator : (n_rows, n_components), of (2)
+    flush : new entries below this become 0
     """
     gamma = 1 / (2 - beta) if beta < 1 else 1 / (beta - 1) if beta > 2 else 1.0  # (3)
     denominator = denominator + l1 + l2 * W
     W *= (numerator / np.where(denominator == 0, FLOOR, denominator)) ** gamma  # (1)
-    if beta <= 1:
-        W[W < FLUSH] = 0
+    W[flush > W] = 0
 
 
-def row_pass_dense(W, X, Ht, beta, l1, l2, update_H, bounds):
+def row_pass_dense(W, X, Ht, beta, l1, l2, flush, update_H, bounds):
     """Renew W in place, block of rows by block of rows, and return H's numerator and denominator.
 
     W : (n_rows, n_components), changed in place, non-negative
     X : (n_rows, n_features)
     Ht : (n_features, n_components)
+    flush : new entries of W below this become 0
     update_H : False: H stays, so nothing is added up and the sums are zero
     bounds : where the blocks of rows begin, and the last one ends. Rows do not depend on each other: any split will do.
     """
@@ -53,7 +53,7 @@ def row_pass_dense(W, X, Ht, beta, l1, l2, update_H, bounds):
         WH = rows @ Ht.T
         numerator = (X_rows * power(WH, beta - 2)) @ Ht  # (2)
         denominator = power(WH, beta - 1) @ Ht
-        update(rows, numerator, denominator, l1, l2, beta)
+        update(rows, numerator, denominator, l1, l2, beta, flush)
         if update_H:
             WH = rows @ Ht.T  # with the new W
             numerator_H += (X_rows * power(WH, beta - 2)).T @ rows  # (2), transposed
@@ -61,7 +61,7 @@ def row_pass_dense(W, X, Ht, beta, l1, l2, update_H, bounds):
     return numerator_H, denominator_H
 
 
-def row_pass_csr(W, indptr, indices, data, Ht, beta, l1, l2, update_H, bounds):
+def row_pass_csr(W, indptr, indices, data, Ht, beta, l1, l2, flush, update_H, bounds):
     """The same row pass for an X in compressed sparse row format, where blocks are single rows.
 
     Row i of X holds data[p] in column indices[p], for p from indptr[i] to indptr[i + 1]. Its other entries are zero:
@@ -74,7 +74,7 @@ def row_pass_csr(W, indptr, indices, data, Ht, beta, l1, l2, update_H, bounds):
         WH = row @ Ht.T  # (1, n_features)
         numerator = (x * power(WH[:, columns], beta - 2)) @ Ht[columns]  # (2)
         denominator = power(WH, beta - 1) @ Ht
-        update(row, numerator, denominator, l1, l2, beta)
+        update(row, numerator, denominator, l1, l2, beta, flush)
         if update_H:
             WH = row @ Ht.T  # with the new row
             numerator_H[columns] += (x * power(WH[:, columns], beta - 2)).T @ row  # (2), transposed

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from nmf_numba.problem import Problem
 from nmf_numba.solvers.solver import Solver
 from nmf_numba.validation import Float
+
+FLUSH = 2.0**-52  # float64's epsilon, for both dtypes
 
 
 class MultiplicativeUpdates(Solver):
@@ -30,8 +34,16 @@ class MultiplicativeUpdates(Solver):
 
     @classmethod
     def descends(cls, problem: Problem) -> bool:
-        """No L2 penalty, or beta >= 2; near zero the floors can break it."""
-        return problem.beta >= 2 or problem.l2_W == problem.l2_H == 0
+        """No L2 penalty, or beta <= 0, or beta >= 2; near zero the floors can break it."""
+        return not 0 < problem.beta < 2 or problem.l2_W == problem.l2_H == 0
+
+    def _flush(self, small_beta: bool) -> float:
+        """Below this an entry becomes 0, and stays so: FLUSH for small beta, else what would be a denormal.
+
+        Powers of WH need it for beta < 1. For beta = 1 only H is flushed: an entry of W that has shrunk to 1e-16 can
+        still grow back, and does on the digits.
+        """
+        return FLUSH if small_beta else float(np.finfo(self.problem.X.dtype).tiny)
 
     def row_pass(self, W: Float, Ht: Float, *, update_H: bool) -> tuple[float, Any]:
         """Renew W; the sums are H's numerator and denominator."""
@@ -42,6 +54,7 @@ class MultiplicativeUpdates(Solver):
             self.problem.beta,
             self.problem.l1_W,
             self.problem.l2_W,
+            self._flush(self.problem.beta < 1),
             update_H,
             self.bounds,
         )
@@ -49,5 +62,7 @@ class MultiplicativeUpdates(Solver):
 
     def update(self, Ht: Float, sums: Any) -> float:
         """Renew Ht by the same function that renews W."""
-        self.functions.update(Ht, *sums, self.problem.l1_H, self.problem.l2_H, self.problem.beta)
+        problem = self.problem
+        flush = self._flush(problem.beta <= 1)
+        self.functions.update(Ht, *sums, problem.l1_H, problem.l2_H, problem.beta, flush)
         return math.nan
