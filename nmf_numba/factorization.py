@@ -140,8 +140,8 @@ def fit(
     Notes
     -----
     With n stored entries of X (n_samples * n_features for a dense one) and k components, an iteration of 'cd' costs
-    2 n k multiply-adds and (n_samples + n_features) k^2 for the sweeps; of 'mu' 2 n k for beta = 2, 4 n k for a dense X
-    otherwise and for a CSR with beta = 1; any other beta needs WH at all entries of a CSR too, but a few rows at a time.
+    2 n k multiply-adds and (n_samples + n_features) k^2 for the sweeps; of 'mu' 2 n k for beta = 2, 4 n k for beta = 1
+    and 6 n k for any other beta, which needs WH at all entries of a CSR too, if only a few rows at a time.
     Beyond X, W and H, memory holds the sums that chunks of rows add up, 48 MB at most.
 
     The result does not depend on the number of threads, to the last bit.
@@ -218,7 +218,8 @@ def non_negative_factorization(
 
     Parameters
     ----------
-    X, W, H, init, update_H, solver, beta_loss, tol, max_iter, alpha_W, alpha_H, l1_ratio, random_state, verbose, shuffle
+    X, W, H, init, update_H, solver, beta_loss, tol, max_iter, alpha_W, alpha_H, l1_ratio, random_state, verbose, \
+shuffle
         As for `fit`.
     n_components : int, 'auto' or None
         As for `fit`. Left out: all features are kept, and a FutureWarning asks for a value.

@@ -1,7 +1,7 @@
 """The beta-divergence in compiled loops. The equations are in reference.py; this file says only how the loops differ.
 
-A block of rows of WH lives in cache and never as a whole. Entries that are not close are computed from (1), by one
-logarithm or two powers; only close ones need (2) or (3). Each chunk has a sum of its own, and these are added in order.
+A block of rows of WH lives in cache and never as a whole. For beta = 1 and 0, entries that are not close need one
+logarithm only; close ones, and all others, need (2) or (3). Each chunk has a sum of its own; they are added in order.
 For a sparse X and beta = 2 or 1, the zeros' share has a closed form, so only stored entries are visited; if the result
 is so small that cancellation has eaten it, all entries are.
 """
@@ -19,13 +19,13 @@ CANCELLED = 1e-6  # a difference of sums that is smaller than this share of them
 
 
 @serial
-def _q(log_ratio, a):
-    return log_ratio if a == 0 else np.expm1(a * log_ratio) / a
+def _q(log_r, a):
+    return log_r if a == 0 else np.expm1(a * log_r) / a
 
 
 @serial
 def _entry(x, y, beta):
-    """d(x | y) of one entry: (1) where x and y differ by a tenth or more, else (2) or (3)."""
+    """d(x | y) of one entry: a logarithm for beta = 1 and 0 where x and y are not close, else (2) or (3)."""
     if x == 0:
         if beta == 1:
             return y
@@ -39,15 +39,14 @@ def _entry(x, y, beta):
         return x * np.log(x / y) - residual
     if beta == 0 and abs(residual) > 0.1 * y:
         return residual / y - np.log(x / y)
-    generic = min(abs(beta), abs(beta - 1)) > 0.01
-    if (beta > 1 and y < FAR * x) or (generic and abs(residual) > 0.1 * y):
+    if beta > 1 and y < FAR * x:
         power = y ** (beta - 1)
-        return max((x**beta + (beta - 1) * power * y - beta * x * power) / (beta * (beta - 1)), 0.0)
-    z = residual / y
-    log_ratio = np.log1p(z)
+        return (x**beta + (beta - 1) * power * y - beta * x * power) / (beta * (beta - 1))
+    r, z = x / y, residual / y
+    log_r = np.log1p(z) if abs(z) < 0.5 else np.log(r)
     if beta >= 0.5:
-        return max(y**beta * ((1 + z) * _q(log_ratio, beta - 1) - z) / beta, 0.0)
-    return max(y**beta * (_q(log_ratio, beta) - z) / (beta - 1), 0.0)
+        return max(y**beta * (r * _q(log_r, beta - 1) - z) / beta, 0.0)
+    return max(y**beta * (_q(log_r, beta) - z) / (beta - 1), 0.0)
 
 
 @serial
@@ -59,7 +58,7 @@ def _row(x, y, beta):
             total += residual * residual
         return 0.5 * total
     for j in range(len(y)):
-        total += _entry(np.float64(x[j]), y[j], beta)
+        total += _entry(np.float64(x[j]), np.float64(y[j]), beta)
     return total
 
 
@@ -67,7 +66,7 @@ def _row(x, y, beta):
 def _rows_dense(X, W, Ht, beta):
     n_rows, n_features = X.shape
     most = max(1, min(n_rows, BLOCK_ENTRIES // n_features))
-    WH = np.empty((most, n_features))
+    WH = np.empty((most, n_features), W.dtype)
     total = 0.0
     for start in range(0, n_rows, most):
         stop = min(start + most, n_rows)
@@ -82,7 +81,7 @@ def _rows_csr(indptr, indices, data, W, Ht, beta):
     """All entries of the rows, stored or not. indptr begins at the chunk's first row."""
     n_rows, n_features = len(W), len(Ht)
     most = max(1, min(n_rows, BLOCK_ENTRIES // n_features))
-    WH, x = np.empty((most, n_features)), np.zeros(n_features)
+    WH, x = np.empty((most, n_features), W.dtype), np.zeros(n_features)
     total = 0.0
     for start in range(0, n_rows, most):
         stop = min(start + most, n_rows)

@@ -4,11 +4,11 @@
     beta = 2:  (x - y)^2 / 2        beta = 1:  x log(x/y) - x + y        beta = 0:  x/y - log(x/y) - 1
 
 D(X, WH) is the sum of d(X_ij | (WH)_ij) over all entries. Computed as it stands, (1) loses its digits where y is close
-to x or beta close to 0 or 1: nearly equal terms cancel. With the relative residual z = (x - y)/y and
-q_a(z) = ((1+z)^a - 1)/a, which is log(1+z) for a = 0, the same d is
+to x or beta close to 0 or 1: nearly equal terms cancel. With the ratio r = x/y, the relative residual z = (x - y)/y,
+which is r - 1, and q_a = (r^a - 1)/a, which is log(r) for a = 0, the same d is
 
-    d(x | y) = y^beta ((1+z) q_{beta-1}(z) - z) / beta          for beta >= 1/2                     (2)
-    d(x | y) = y^beta (q_beta(z) - z) / (beta-1)                for beta < 1/2                      (3)
+    d(x | y) = y^beta (r q_{beta-1} - z) / beta          for beta >= 1/2                            (2)
+    d(x | y) = y^beta (q_beta - z) / (beta-1)            for beta < 1/2                             (3)
 
 where nothing cancels, and the three named losses are no special cases.
 Source of (1): Fevotte and Idier (2011), section 2.1.
@@ -17,12 +17,12 @@ Source of (1): Fevotte and Idier (2011), section 2.1.
 import numpy as np
 
 FLOOR = 2.0**-23  # float32's epsilon, for both dtypes: for beta <= 1, what WH is raised to where X > 0
-FAR = 1e-8  # y below FAR * x: nothing is close to cancel, and (1+z) could overflow, so (1) it is
+FAR = 1e-8  # y below FAR * x: no terms are nearly equal, and r could overflow, so (1) it is
 
 
-def q(z, a):
-    """Return q_a(z) = ((1+z)^a - 1) / a, and its limit log(1+z) for a = 0."""
-    return np.log1p(z) if a == 0 else np.expm1(a * np.log1p(z)) / a
+def q(log_r, a):
+    """Return q_a = (r^a - 1) / a, and its limit log(r) for a = 0."""
+    return log_r if a == 0 else np.expm1(a * log_r) / a
 
 
 def entry_divergence(x, y, beta):
@@ -38,10 +38,9 @@ def entry_divergence(x, y, beta):
     )  # (1)
     rest = ~zero & ~far & (x != y)
     x, y = x[rest], y[rest]
-    z = (x - y) / y
-    d[rest] = y**beta * (
-        ((1 + z) * q(z, beta - 1) - z) / beta if beta >= 0.5 else (q(z, beta) - z) / (beta - 1)
-    )  # (2), (3)
+    r, z = x / y, (x - y) / y
+    log_r = np.where(np.abs(z) < 0.5, np.log1p(np.maximum(z, -0.5)), np.log(r))  # all digits kept
+    d[rest] = y**beta * ((r * q(log_r, beta - 1) - z) / beta if beta >= 0.5 else (q(log_r, beta) - z) / (beta - 1))
     return np.maximum(d, 0)
 
 
@@ -49,12 +48,13 @@ def divergence_dense(X, W, Ht, beta, bounds):
     """Return D(X, WH).
 
     X : (n_rows, n_features)
-    W : (n_rows, n_components) in float64, as Ht (n_features, n_components), which is H transposed
+    W : (n_rows, n_components)
+    Ht : (n_features, n_components), H transposed
     bounds : the rows' range; the first and the last count
     """
     total = 0.0
     for i in range(bounds[0], bounds[-1]):
-        total += entry_divergence(X[i].astype(np.float64), Ht @ W[i], beta).sum()
+        total += entry_divergence(X[i].astype(np.float64), (Ht @ W[i]).astype(np.float64), beta).sum()
     return total
 
 
@@ -67,7 +67,7 @@ def divergence_csr(indptr, indices, data, W, Ht, beta, bounds):
     for i in range(bounds[0], bounds[-1]):
         x = np.zeros(len(Ht))
         x[indices[indptr[i] : indptr[i + 1]]] = data[indptr[i] : indptr[i + 1]]
-        total += entry_divergence(x, Ht @ W[i], beta).sum()
+        total += entry_divergence(x, (Ht @ W[i]).astype(np.float64), beta).sum()
     return total
 
 

@@ -1,8 +1,8 @@
-"""Multiplicative updates in compiled loops. The equations are in reference.py; this file says only how the loops differ.
+"""Multiplicative updates in compiled loops. The equations are in reference.py; this file says only how loops differ.
 
 A block of rows of WH lives in cache and never as a whole. From it come numerator and denominator, then the new rows of
-W, then WH again and the block's share of H's sums, while the rows of X are still in cache. What the mathematics saves is
-saved: beta = 2 needs no WH (its denominator is W (H H')), beta = 1 no power (its denominator is the sum of H's columns),
+W, then WH again and the block's share of H's sums, while the rows of X are still in cache. What the mathematics saves
+is saved: beta = 2 needs no WH (its denominator is W (H H')), beta = 1 no power (its denominator is the row sums of H),
 and one power serves both sums, since WH^(beta-1) = WH^(beta-2) WH. Each chunk of rows adds into sums of its own, which
 are added in order: the result does not depend on the number of threads.
 """

@@ -1,0 +1,201 @@
+"""Every kernel agrees with its reference, rung by rung: the equation, the loops run by Python, the compiled loops.
+
+The pairs are found, not listed: every folder of the package with both files. Arguments are drawn by their names.
+"""
+
+import importlib
+import inspect
+import pkgutil
+import sys
+import types
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import nmf_numba
+from nmf_numba import _jit
+
+BETAS = (2.0, 1.0, 0.0, 0.5, 1.5, 1.3, 0.3, 3.0, 2.5, -1.0)
+FLUSHES = (0.0, 2.0**-52)
+
+
+def _twins():
+    packages = [m.name for m in pkgutil.walk_packages(nmf_numba.__path__, "nmf_numba.") if m.ispkg]
+    for package in packages:
+        names = {m.name for m in pkgutil.iter_modules(importlib.import_module(package).__path__)}
+        if {"reference", "kernels"} <= names:
+            yield package
+
+
+def _functions(module):
+    """The functions that a module defines for others: no leading underscore."""
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith("_") and callable(value) and getattr(value, "__module__", None) == module.__name__
+    }
+
+
+def _interpreted(module):
+    """The same file with decorators that compile nothing, so that Python itself runs every loop of it."""
+    copy = types.ModuleType(module.__name__ + "_interpreted")
+    source = inspect.getsource(module)
+    kept = _jit.serial, _jit.parallel
+    _jit.serial = _jit.parallel = lambda function: function
+    try:
+        exec(compile(source, module.__file__, "exec"), vars(copy))
+    finally:
+        _jit.serial, _jit.parallel = kept
+    return copy
+
+
+PACKAGES = tuple(_twins())
+MODULES = {
+    package: (
+        importlib.import_module(f"{package}.reference"),
+        _interpreted(importlib.import_module(f"{package}.kernels")),
+        importlib.import_module(f"{package}.kernels"),
+    )
+    for package in PACKAGES
+}
+PAIRS = [
+    pytest.param(package, name, id=f"{package.rpartition('.')[2]}.{name}")
+    for package in PACKAGES
+    for name in _functions(MODULES[package][2])
+]
+
+
+def make_arguments(names, rng, n_rows, n_features, n_components, dtype, positive=False):
+    """Arguments for a twin by their names: entries 0 or in [1e-3, 1e3], zero rows and columns, exact zeros in W."""
+
+    def matrix(n, m, zeros):
+        A = 10.0 ** rng.uniform(-3, 3, (n, m)).astype(dtype)
+        A[rng.random((n, m)) < zeros] = 0
+        if zeros and rng.random() < 0.3:
+            A[rng.integers(n)] = 0
+        if zeros and rng.random() < 0.3:
+            A[:, rng.integers(m)] = 0
+        return A.astype(dtype)
+
+    stored = matrix(n_rows, n_features, 0.0 if positive else 0.6)
+    columns = [np.flatnonzero(row) for row in stored]
+    a = {
+        "W": matrix(n_rows, n_components, 0.2),
+        "X": matrix(n_rows, n_features, 0.0 if positive else 0.2),
+        "Ht": matrix(n_features, n_components, 0.2),
+        "cross": matrix(n_rows, n_components, 0.2),
+        "numerator": matrix(n_rows, n_components, 0.2),
+        "denominator": matrix(n_rows, n_components, 0.2),
+        "indptr": np.concatenate(([0], np.cumsum([len(c) for c in columns]))).astype(np.int32),
+        "indices": np.concatenate(columns).astype(np.int32),
+        "data": stored[stored != 0],
+        "l1": float(rng.choice([0.0, 0.3])),
+        "l2": float(rng.choice([0.0, 0.7])),
+        "beta": float(rng.choice([b for b in BETAS if b > 0 or positive])),
+        "flush": float(rng.choice(FLUSHES)),
+        "order": rng.permutation(n_components),
+        "update_H": bool(rng.random() < 0.8),
+        "bounds": np.unique([0, *rng.integers(0, n_rows + 1, rng.integers(0, 4)), n_rows]).astype(np.intp),
+    }
+    a["gram"] = a["Ht"].T @ a["Ht"]
+    unknown = set(names) - set(a)
+    assert not unknown, f"make_arguments does not know how to draw {unknown}"
+    for name in ("X", "indptr", "indices", "data"):
+        a[name].flags.writeable = False
+    return [a[name] for name in names]
+
+
+def call(function, arguments):
+    """What a twin returns and the array it changes, which comes first, as one flat list of float64 arrays."""
+    arguments = [a.copy() if isinstance(a, np.ndarray) and a.flags.writeable else a for a in arguments]
+    with np.errstate(all="ignore"):
+        results = function(*arguments)
+    results = results if isinstance(results, tuple) else () if results is None else (results,)
+    return [np.asarray(r, dtype=np.float64) for r in (*results, arguments[0])]
+
+
+def expect(reference, arguments, rng):
+    """The results in float64, and the size of each: how many epsilons rounding to float32 moves an entry of it.
+
+    So an error counts relative to the size of the terms that were summed, whatever the function. Arguments moved by a
+    few roundings, a few times over, show that size.
+    """
+    epsilon = np.finfo(np.float32).eps
+
+    def run(dtype, move=0.0):
+        floats = [isinstance(a, np.ndarray) and a.dtype.kind == "f" for a in arguments]
+        moved = [
+            (a * (1 + move * rng.uniform(-1, 1, a.shape))).astype(dtype) if is_float else a
+            for a, is_float in zip(arguments, floats, strict=True)
+        ]
+        return call(reference, moved)
+
+    expected = run(np.float64)
+    sizes = [np.abs(e).max() for e in expected]
+    sizes[-1] = max(sizes[-1], np.abs(arguments[0]).max())  # what changes in place: its old entries are terms too
+    for _ in range(6):
+        for i, (e, rounded) in enumerate(zip(expected, run(np.float32, 8 * epsilon), strict=True)):
+            sizes[i] = max(sizes[i], np.abs(rounded - e).max() / epsilon)
+    return expected, sizes
+
+
+def compare(package, name, rng, sizes, dtype, rungs=(1, 2)):
+    modules = MODULES[package]
+    reference = getattr(modules[0], name)
+    names = list(inspect.signature(reference).parameters)
+    arguments = make_arguments(names, rng, *sizes, dtype, positive=rng.random() < 0.4)
+    expected, sizes = expect(reference, arguments, rng)
+    for rung in rungs:
+        found = call(getattr(modules[rung], name), arguments)
+        for e, f, size in zip(expected, found, sizes, strict=True):
+            assert e.shape == f.shape
+            assert np.isfinite(f).all()
+            worst = float(np.abs(e - f).max() / (np.finfo(dtype).eps * size + 2.0**-52))
+            assert worst < 10, f"rung {rung} is {worst:.3g} roundings off"
+
+
+def test_the_known_pairs_are_found():
+    assert {p.rpartition(".")[2] for p in PACKAGES} >= {"hals", "mu", "objective"}
+    assert len(PAIRS) >= 10
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_twins_have_the_same_names_and_arguments(package):
+    reference, _, kernels = MODULES[package]
+    for name, kernel in _functions(kernels).items():
+        assert name in _functions(reference), f"{package}.kernels.{name} has no reference"
+        assert inspect.signature(kernel.py_func) == inspect.signature(getattr(reference, name))
+
+
+@pytest.mark.parametrize(("package", "name"), PAIRS)
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_rows=st.integers(1, 8),
+    n_features=st.integers(1, 8),
+    n_components=st.integers(1, 8),
+    dtype=st.sampled_from([np.float64, np.float32]),
+)
+def test_small(package, name, seed, n_rows, n_features, n_components, dtype):
+    compare(package, name, np.random.default_rng(seed), (n_rows, n_features, n_components), dtype)
+
+
+@pytest.mark.parametrize(("package", "name"), PAIRS)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_several_blocks_and_chunks(package, name, dtype):
+    """Compiled loops only: blocks of rows, chunks where only W is seen, and lanes that are not all used."""
+    rng = np.random.default_rng(7)
+    for sizes in ((2100, 5, 3), (3, 2100, 10), (150, 1100, 5)):
+        compare(package, name, rng, sizes, dtype, rungs=(2,))
+
+
+def test_references_do_not_import_what_they_check():
+    """A reference is plain NumPy: importing it needs no Numba, and none of the package's own helpers."""
+    for package in PACKAGES:
+        source = inspect.getsource(sys.modules[f"{package}.reference"])
+        imports = {
+            line.split()[1].partition(".")[0] for line in source.splitlines() if line.startswith(("import", "from"))
+        }
+        assert imports <= {"numpy", "itertools"}
