@@ -1,0 +1,148 @@
+"""Threads change nothing: not the bits of a result, not what other threads or a forked child can do, not BLAS."""
+
+import hashlib
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import threadpoolctl
+from scipy import sparse
+
+from nmf_numba import fit, iterate
+from nmf_numba.problem import Problem
+from nmf_numba.validation import check_X
+
+KINDS = [
+    pytest.param("cd", 2.0, id="cd"),
+    pytest.param("mu", 2.0, id="mu-2"),
+    pytest.param("mu", 1.0, id="mu-1"),
+    pytest.param("mu", 1.3, id="mu-1.3"),
+]
+
+
+def make_X(layout, n_samples=8000, n_features=120):
+    rng = np.random.default_rng(0)
+    X = rng.gamma(1.0, size=(n_samples, n_features))
+    if layout == "csr":
+        X[rng.random(X.shape) < 0.6] = 0
+        return sparse.csr_array(X)
+    return X
+
+
+def digest(solver, beta, layout, **options):
+    """The bits of a short fit."""
+    result = fit(
+        make_X(layout), 12, solver=solver, beta_loss=beta, init="random", tol=0, max_iter=4, random_state=0, **options
+    )
+    return hashlib.sha256(result.W.tobytes() + result.H.tobytes()).hexdigest()
+
+
+def all_digests():
+    return [digest(*kind.values, layout) for kind in KINDS for layout in ("dense", "csr")]
+
+
+def test_the_problem_is_split():
+    """Otherwise nothing below runs in parallel."""
+    for layout in ("dense", "csr"):
+        assert len(Problem(check_X(make_X(layout))).bounds(12)) > 3
+
+
+def run(script, **environment):
+    """What a new process prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=os.path.dirname(__file__),
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_same_bits_for_any_number_of_threads():
+    script = (
+        "import numba, test_threads\n"
+        "for n in (1, 2, 4):\n"
+        "    numba.set_num_threads(n)\n"
+        "    print(*test_threads.all_digests())\n"
+    )
+    one, two, four = run(script, NUMBA_NUM_THREADS="4").splitlines()
+    assert one == two == four
+    assert one.split() == all_digests()
+
+
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_fits_from_several_threads_and_after_a_fork(layer):
+    """Unguarded, either layer would end the process: workqueue in the first part, omp in the second."""
+    if layer == "omp" and sys.platform != "linux":
+        layer = "default"
+    script = "import numba, test_threads\ntest_threads.in_threads_and_children()\nprint(numba.threading_layer())\n"
+    *outcomes, used = run(script, NUMBA_THREADING_LAYER=layer).split()
+    assert outcomes == ["same", "same"]
+    assert used == layer or layer == "default"
+
+
+def in_threads_and_children():
+    expected = digest("cd", 2.0, "dense"), digest("mu", 1.0, "csr")
+    found = [None] * 8
+
+    def work(i):
+        found[i] = digest("cd", 2.0, "dense") if i % 2 == 0 else digest("mu", 1.0, "csr")
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print("same" if found == list(expected) * 4 else "different")
+
+    if "fork" in multiprocessing.get_all_start_methods():
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            children = pool.starmap(digest, [("cd", 2.0, "dense"), ("mu", 1.0, "csr")] * 2)
+        print("same" if children == list(expected) * 2 else "different", flush=True)
+    else:
+        print("same")
+
+
+def blas_threads():
+    return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+
+
+def test_blas_is_held_to_one_thread_and_restored():
+    X, seen = make_X("dense", 200), []
+
+    class Spy(np.random.RandomState):
+        def permutation(self, x):  # called in the middle of a fit
+            seen.append(blas_threads())
+            return super().permutation(x)
+
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        fit(X, 3, shuffle=True, random_state=Spy(0), max_iter=2, tol=0)
+        assert seen
+        assert all(n == 1 for threads in seen for n in threads)
+        assert blas_threads() == before
+
+        steps = iterate(X, 3)
+        next(steps), next(steps)
+        assert blas_threads() == before, "between the steps of iterate BLAS is the caller's"
+
+
+def test_blas_is_restored_after_an_error():
+    class Broken(np.random.RandomState):
+        def permutation(self, x):
+            raise KeyboardInterrupt
+
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        with pytest.raises(KeyboardInterrupt):
+            fit(make_X("dense", 200), 3, shuffle=True, random_state=Broken(0))
+        assert blas_threads() == before
+        assert fit(make_X("dense", 200), 3, max_iter=1, tol=0).n_iter == 1
