@@ -11,45 +11,62 @@ from numba import prange
 
 from nmf_numba._jit import parallel, serial
 
-LANES = 8  # rows that go through a sweep side by side, one scalar each: the compiler makes vectors of them
+LANES_BYTES = 32 << 10  # rows that go through a sweep side by side: as many as a core's first cache holds
 BLOCK = 64  # rows whose X Ht, renewal, X'W and W'W are done before the next rows are read
 CHUNK = 1024  # rows per chunk where only W is seen, not X
 
 
 @serial
-def _sweep(W, gram, cross, order, Wt):
-    """Renew the rows of W, LANES at a time. Wt is room for LANES rows, (n_components, LANES)."""
+def _lanes(W):
+    """Room for a sweep: the rows that go side by side, transposed, and a gradient of each."""
+    n_components = W.shape[1]
+    n_lanes = BLOCK if BLOCK * n_components * W.itemsize <= LANES_BYTES else BLOCK // 2
+    return np.zeros((n_components, n_lanes), W.dtype), np.zeros(n_lanes, W.dtype)
+
+
+@serial
+def _add_products(gradient, Wt, gram, t):
+    """Add (W gram)[:, t] to the gradient. Four components at a time: a lane is then loaded and stored once for four."""
+    n_components, n_lanes = Wt.shape
+    for s in range(0, n_components - 3, 4):
+        c0, c1, c2, c3 = gram[s, t], gram[s + 1, t], gram[s + 2, t], gram[s + 3, t]
+        w0, w1, w2, w3 = Wt[s], Wt[s + 1], Wt[s + 2], Wt[s + 3]
+        for r in range(n_lanes):
+            gradient[r] += c0 * w0[r] + c1 * w1[r] + c2 * w2[r] + c3 * w3[r]
+    for s in range(n_components // 4 * 4, n_components):
+        c, w = gram[s, t], Wt[s]
+        for r in range(n_lanes):
+            gradient[r] += c * w[r]
+
+
+@serial
+def _sweep(W, gram, cross, order, Wt, gradient):
+    """(1) on a few rows side by side, one lane each, so that the compiler makes vectors of the lanes.
+
+    A sum over components, row by row, would be a chain of additions instead. Unused lanes hold what was there before.
+    """
     n_rows, n_components = W.shape
+    n_lanes = len(gradient)
+    zero = gradient[0] * 0
     violation = 0.0
-    for first in range(0, n_rows, LANES):
-        n = min(LANES, n_rows - first)
-        for t in range(n_components):
-            for r in range(n):
+    for first in range(0, n_rows, n_lanes):
+        n = min(n_lanes, n_rows - first)
+        for r in range(n):
+            for t in range(n_components):
                 Wt[t, r] = W[first + r, t]
-            for r in range(n, LANES):
-                Wt[t, r] = 0
         for t in order:
-            g0 = g1 = g2 = g3 = g4 = g5 = g6 = g7 = gram[t, 0] * 0
-            for s in range(n_components):
-                c = gram[s, t]
-                g0 += c * Wt[s, 0]
-                g1 += c * Wt[s, 1]
-                g2 += c * Wt[s, 2]
-                g3 += c * Wt[s, 3]
-                g4 += c * Wt[s, 4]
-                g5 += c * Wt[s, 5]
-                g6 += c * Wt[s, 6]
-                g7 += c * Wt[s, 7]
-            curvature = gram[t, t]
-            gradients = (g0, g1, g2, g3, g4, g5, g6, g7)
             for r in range(n):
-                g = gradients[r] - cross[first + r, t]
-                w = Wt[t, r]
-                violation += abs(min(g, 0)) if w == 0 else abs(g)
-                if curvature != 0:
-                    Wt[t, r] = max(w - g / curvature, 0)
-        for t in range(n_components):
+                gradient[r] = -cross[first + r, t]
+            _add_products(gradient, Wt, gram, t)
+            w, column_violation = Wt[t], zero
             for r in range(n):
+                column_violation += abs(min(gradient[r], zero) if w[r] == 0 else gradient[r])
+            violation += column_violation
+            if gram[t, t] != 0:
+                for r in range(n):
+                    w[r] = max(w[r] - gradient[r] / gram[t, t], zero)
+        for r in range(n):
+            for t in range(n_components):
                 W[first + r, t] = Wt[t, r]
     return violation
 
@@ -60,14 +77,14 @@ def _rows_dense(W, X, Ht, gram, l1, order, update_H, cross_H, gram_H):
     n_rows, n_components = W.shape
     cross = np.empty((min(BLOCK, n_rows), n_components), W.dtype)
     share = np.empty_like(Ht)
-    Wt = np.empty((n_components, LANES), W.dtype)
+    Wt, gradient = _lanes(W)
     violation = 0.0
     for start in range(0, n_rows, BLOCK):
         stop = min(start + BLOCK, n_rows)
         rows, X_rows, cross_rows = W[start:stop], X[start:stop], cross[: stop - start]
         np.dot(X_rows, Ht, cross_rows)
         cross_rows -= l1
-        violation += _sweep(rows, gram, cross_rows, order, Wt)
+        violation += _sweep(rows, gram, cross_rows, order, Wt, gradient)
         if update_H:
             np.dot(X_rows.T, rows, share)
             cross_H += share
@@ -80,7 +97,7 @@ def _rows_csr(W, indptr, indices, data, Ht, gram, l1, order, update_H, cross_H, 
     """The row pass over one chunk. indptr begins at the chunk's first row; indices and data are X's own."""
     n_rows, n_components = W.shape
     cross = np.empty((min(BLOCK, n_rows), n_components), W.dtype)
-    Wt = np.empty((n_components, LANES), W.dtype)
+    Wt, gradient = _lanes(W)
     violation = 0.0
     for start in range(0, n_rows, BLOCK):
         stop = min(start + BLOCK, n_rows)
@@ -92,7 +109,7 @@ def _rows_csr(W, indptr, indices, data, Ht, gram, l1, order, update_H, cross_H, 
                 x, h = data[p], Ht[indices[p]]
                 for t in range(n_components):
                     row[t] += x * h[t]
-        violation += _sweep(rows, gram, cross_rows, order, Wt)
+        violation += _sweep(rows, gram, cross_rows, order, Wt, gradient)
         if update_H:
             for i in range(start, stop):
                 w = W[i]
@@ -133,7 +150,8 @@ def gram(Ht, l2):
 
 @serial
 def _update_chunk(W, gram, cross, order):
-    return _sweep(W, gram, cross, order, np.empty((W.shape[1], LANES), W.dtype))
+    Wt, gradient = _lanes(W)
+    return _sweep(W, gram, cross, order, Wt, gradient)
 
 
 @parallel
