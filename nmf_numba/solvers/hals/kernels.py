@@ -14,6 +14,7 @@ from nmf_numba._jit import parallel, serial
 LANES_BYTES = 32 << 10  # rows that go through a sweep side by side: as many as a core's first cache holds
 BLOCK = 64  # rows whose X Ht, renewal, X'W and W'W are done before the next rows are read
 CHUNK = 1024  # rows per chunk where only W is seen, not X
+STRIP = 256  # rows of H's sums that are added up together
 
 
 @serial
@@ -73,12 +74,13 @@ def _sweep(W, gram, cross, order, Wt, gradient):
 
 @serial
 def _rows_dense(W, X, Ht, gram, l1, order, update_H, cross_H, gram_H):
-    """The row pass over one chunk; its share is added to cross_H and gram_H."""
+    """The row pass over one chunk; cross_H and gram_H become its share of H's sums."""
     n_rows, n_components = W.shape
     cross = np.empty((min(BLOCK, n_rows), n_components), W.dtype)
     share = np.empty_like(Ht)
     Wt, gradient = _lanes(W)
     violation = 0.0
+    cross_H[:], gram_H[:] = 0, 0
     for start in range(0, n_rows, BLOCK):
         stop = min(start + BLOCK, n_rows)
         rows, X_rows, cross_rows = W[start:stop], X[start:stop], cross[: stop - start]
@@ -99,6 +101,7 @@ def _rows_csr(W, indptr, indices, data, Ht, gram, l1, order, update_H, cross_H, 
     cross = np.empty((min(BLOCK, n_rows), n_components), W.dtype)
     Wt, gradient = _lanes(W)
     violation = 0.0
+    cross_H[:], gram_H[:] = 0, 0
     for start in range(0, n_rows, BLOCK):
         stop = min(start + BLOCK, n_rows)
         rows, cross_rows = W[start:stop], cross[: stop - start]
@@ -122,12 +125,11 @@ def _rows_csr(W, indptr, indices, data, Ht, gram, l1, order, update_H, cross_H, 
 
 
 @serial
-def _in_order(parts):
-    """The sum of the chunks' parts, the first chunk first."""
-    total = parts[0]
+def _add_in_order(parts, strip):
+    """The first part <- the sum of all parts, the first chunk first, in one strip of rows."""
+    start, stop = strip * STRIP, (strip + 1) * STRIP
     for c in range(1, len(parts)):
-        total += parts[c]
-    return total
+        parts[0, start:stop] += parts[c, start:stop]
 
 
 @parallel
@@ -142,10 +144,11 @@ def gram(Ht, l2):
         for c in prange(n_chunks):
             rows = Ht[c * n_rows // n_chunks : (c + 1) * n_rows // n_chunks]
             np.dot(rows.T, rows, parts[c])
-    total = _in_order(parts)
+    for c in range(1, n_chunks):
+        parts[0] += parts[c]
     for t in range(n_components):
-        total[t, t] += l2
-    return total
+        parts[0, t, t] += l2
+    return parts[0]
 
 
 @serial
@@ -175,8 +178,8 @@ def row_pass_dense(W, X, Ht, gram, l1, order, update_H, bounds):
     n_chunks = len(bounds) - 1
     violations = np.empty(n_chunks)
     n_features, n_components = Ht.shape
-    cross_H = np.zeros((n_chunks, n_features, n_components), W.dtype)
-    gram_H = np.zeros((n_chunks, n_components, n_components), W.dtype)
+    cross_H = np.empty((n_chunks, n_features, n_components), W.dtype)
+    gram_H = np.empty((n_chunks, n_components, n_components), W.dtype)
     if n_chunks == 1:
         violations[0] = _rows_dense(W, X, Ht, gram, l1, order, update_H, cross_H[0], gram_H[0])
     else:
@@ -185,7 +188,11 @@ def row_pass_dense(W, X, Ht, gram, l1, order, update_H, bounds):
             violations[c] = _rows_dense(
                 W[start:stop], X[start:stop], Ht, gram, l1, order, update_H, cross_H[c], gram_H[c]
             )
-    return violations.sum(), _in_order(cross_H), _in_order(gram_H)
+        for strip in prange(n_features // STRIP + 1):
+            _add_in_order(cross_H, strip)
+        for c in range(1, n_chunks):
+            gram_H[0] += gram_H[c]
+    return violations.sum(), cross_H[0], gram_H[0]
 
 
 @parallel
@@ -194,8 +201,8 @@ def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds
     n_chunks = len(bounds) - 1
     violations = np.empty(n_chunks)
     n_features, n_components = Ht.shape
-    cross_H = np.zeros((n_chunks, n_features, n_components), W.dtype)
-    gram_H = np.zeros((n_chunks, n_components, n_components), W.dtype)
+    cross_H = np.empty((n_chunks, n_features, n_components), W.dtype)
+    gram_H = np.empty((n_chunks, n_components, n_components), W.dtype)
     if n_chunks == 1:
         violations[0] = _rows_csr(W, indptr, indices, data, Ht, gram, l1, order, update_H, cross_H[0], gram_H[0])
     else:
@@ -214,4 +221,8 @@ def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds
                 cross_H[c],
                 gram_H[c],
             )
-    return violations.sum(), _in_order(cross_H), _in_order(gram_H)
+        for strip in prange(n_features // STRIP + 1):
+            _add_in_order(cross_H, strip)
+        for c in range(1, n_chunks):
+            gram_H[0] += gram_H[c]
+    return violations.sum(), cross_H[0], gram_H[0]
