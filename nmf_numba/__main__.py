@@ -1,0 +1,320 @@
+"""The command line: `nmf-numba fit`, `nmf-numba solvers` and `nmf-numba demo`.
+
+What the user can put right is said in one line on standard error, with exit status 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from scipy import sparse
+
+import nmf_numba
+from nmf_numba import validation
+from nmf_numba.datasets import DATASETS
+from nmf_numba.files import READERS, check_output, is_number, load_input, read_factor, write_file
+from nmf_numba.problem import Problem
+from nmf_numba.solvers import SOLVERS, get_solver
+from nmf_numba.solvers.solver import Solver
+
+OK, ERROR, INTERRUPTED, BROKEN_PIPE = 0, 2, 130, 141
+
+# --- fit -----------------------------------------------------------------------------------------------------------
+
+
+def run_fit(arguments: argparse.Namespace) -> None:
+    """Fit a matrix, print a summary and write the factors."""
+    options = vars(arguments)
+    names = ("n_components", "init", "update_H", "solver", "beta_loss", "tol", "max_iter", "alpha_W", "alpha_H")
+    parameters = {name: options[name] for name in (*names, "l1_ratio", "random_state", "shuffle", "engine")}
+    if parameters["random_state"] is None:  # draw it here, so that the fit can be done again
+        parameters["random_state"] = int(np.random.default_rng().integers(2**32))
+
+    out = None if arguments.out is None else Path(arguments.out)
+    if out is not None:
+        if out.suffix != ".npz":
+            raise ValueError(f"--out must end in .npz. Found {arguments.out!r}.")
+        check_output(out, overwrite=arguments.overwrite)
+        source = Path(arguments.input)
+        if arguments.input not in DATASETS and out.exists() and source.exists() and out.samefile(source):
+            raise ValueError(f"--out is the input, {arguments.input}. Use another name.")
+    X = load_input(arguments.input)
+    dtype = np.float32 if X.dtype.kind == "f" and X.dtype.itemsize == 4 else np.float64
+    W, H = (read_factor(options[name], name, dtype) for name in ("W", "H"))
+
+    verbose = arguments.verbose or (not arguments.quiet and sys.stderr is not None and sys.stderr.isatty())
+    before = time.perf_counter()
+    result = nmf_numba.fit(X, W=W, H=H, **parameters, verbose=verbose)
+    seconds = time.perf_counter() - before
+    loss = ("beta_loss", "alpha_W", "alpha_H", "l1_ratio", "engine")
+    terms = nmf_numba.objective(X, result.W, result.H, **{name: parameters[name] for name in loss})
+
+    if out is not None:
+        made = {
+            "n_iter": result.n_iter,
+            "stop_reason": result.stop_reason,
+            "objective": terms.total,
+            **dataclasses.asdict(terms),
+            "parameters": json.dumps(parameters | {name: options[name] for name in ("W", "H")}),
+            "input": arguments.input,
+            "version": nmf_numba.__version__,
+        }
+        write_file(out, lambda file: np.savez(file, W=result.W, H=result.H, **made), overwrite=arguments.overwrite)
+    if arguments.quiet:
+        return
+    layout = f"sparse, {X.nnz} entries stored" if sparse.issparse(X) else "dense"
+    beta = validation.check_beta(parameters["beta_loss"])
+    parts = [f"{name} {value:.6g}" for name, value in dataclasses.asdict(terms).items() if value or name == "data_fit"]
+    reason = {"tol": "the stopping rule was met", "max_iter": "--max-iter was reached"}
+    summary = {
+        "input": f"{arguments.input}, {X.shape[0]} x {X.shape[1]}, {layout}, {np.dtype(dtype)}",
+        "solver": f"{arguments.solver} ({get_solver(arguments.solver).title}), engine {arguments.engine}",
+        "loss": f"{loss_name(beta)}, beta = {beta:g}",
+        "components": result.W.shape[1],
+        "iterations": f"{result.n_iter}; {reason[result.stop_reason]}",
+        "objective": f"{terms.total:.6g}" + (f" = {' + '.join(parts)}" if len(parts) > 1 else ""),
+        "seconds": f"{seconds:.2f}, compilation included",
+        "random state": parameters["random_state"],
+    } | ({} if out is None else {"written to": out})
+    for name, value in summary.items():
+        print(f"{name:<12}  {value}")
+
+
+def loss_name(beta: float) -> str:
+    """Return the name of a loss."""
+    return next((name for name, known in validation.BETA.items() if known == beta), "beta-divergence")
+
+
+# --- solvers -------------------------------------------------------------------------------------------------------
+
+
+def print_solvers(arguments: argparse.Namespace) -> None:
+    """Print what each solver supports, as it answers itself."""
+    print("Descent is proven: no iteration raises the objective, with these penalties on W and H.\n")
+    for solver in SOLVERS:
+        print(f"{solver.name}: {solver.title}\n")
+        print_table(["loss", "beta", "layouts", "descent is proven with"], list(losses(solver)))
+        print("\nSources")
+        for source in solver.sources:
+            print(f"- {source}")
+        if solver is not SOLVERS[-1]:
+            print()
+
+
+def losses(solver: type[Solver]) -> Iterator[list[str]]:
+    """Yield a row for each loss: what the solver says of tiny problems."""
+    dense = np.ones((2, 2))
+    matrices = {"dense": dense, "CSR": sparse.csr_array(dense)}
+    penalties: dict[str, dict[str, float]] = {
+        "no penalty": {},
+        "L1": {"l1_W": 1.0, "l1_H": 1.0},
+        "L2": {"l2_W": 1.0, "l2_H": 1.0},
+    }
+    for beta in (2.0, 1.0, 0.0, 3.0, 1.5, 0.5, -1.0):
+        answers = {layout: solver.supports(Problem(X, beta)) for layout, X in matrices.items()}
+        layouts = [layout for layout, answer in answers.items() if answer is None]
+        proven = [name for name, penalty in penalties.items() if solver.descends(Problem(dense, beta, **penalty))]
+        refusal = next((answer for answer in answers.values() if answer is not None), "")
+        row = [loss_name(beta), f"{beta:g}"]
+        yield [*row, ", ".join(layouts), ", ".join(proven)] if layouts else [*row, f"does not handle {refusal}"]
+
+
+def print_table(header: list[str], rows: list[list[str]]) -> None:
+    """Print columns as wide as their widest entry, numbers to the right. The last entry of a short row has no end."""
+    columns = [
+        [header[at], *(row[at] for row in rows if len(row) == len(header) or at < len(row) - 1)]
+        for at in range(len(header))
+    ]
+    widths = [max(map(len, column)) for column in columns]
+    signs = [">" if all(map(is_number, column[1:])) else "<" for column in columns]
+    for row in [header, ["-" * width for width in widths], *rows]:
+        cells = [f"{cell:{sign}{width}}" for cell, sign, width in zip(row, signs, widths, strict=False)]
+        if len(row) < len(header):
+            cells[-1] = row[-1]
+        print("  ".join(cells).rstrip())
+
+
+# --- demo ----------------------------------------------------------------------------------------------------------
+
+
+def run_demo(arguments: argparse.Namespace) -> None:
+    """Fit two data sets, print a table and write figures."""
+    from nmf_numba import demo  # noqa: PLC0415  (imports matplotlib, which takes its time)
+
+    out_dir = demo.free_folder(Path("demo")) if arguments.out_dir is None else Path(arguments.out_dir)
+    rows = demo.run(out_dir, max_iter=arguments.max_iter, overwrite=arguments.overwrite, say=say)
+    print_table(demo.HEADER, rows)
+    print("\nOf several starts, the one with the lowest objective is shown. Seconds are those of its solver's steps,")
+    print("without compilation and without evaluating the objective.")
+    print("Figures:", ", ".join(str(out_dir / name) for name in demo.FIGURES))
+
+
+# --- the parser ----------------------------------------------------------------------------------------------------
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what `main` reports."""
+        raise ValueError(f"{message}. See {self.prog} --help")
+
+
+def text_or_number(text: str) -> str | float:
+    """Return a number if text is one."""
+    return float(text) if is_number(text) else text
+
+
+def text_or_integer(text: str) -> str | int:
+    """Return a whole number if text is one."""
+    return int(text) if is_number(text) and float(text).is_integer() and text.lstrip("+-").isdigit() else text
+
+
+def make_parser() -> Parser:
+    """Return the parser of all commands."""
+    parser = Parser(prog="nmf-numba", description=nmf_numba.__doc__, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"nmf-numba {nmf_numba.__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    fit = commands.add_parser("fit", help="factorize a matrix, X = W H", allow_abbrev=False)
+    fit.set_defaults(command=run_fit)
+    fit.add_argument(
+        "input",
+        metavar="INPUT",
+        help=f"a data set ({', '.join(DATASETS)}), or a file: {', '.join(READERS)}",
+    )
+    add = fit.add_argument
+    add(
+        "-k",
+        "--n-components",
+        type=text_or_integer,
+        default="auto",
+        metavar="K",
+        help="components; default: auto, \
+H's if --H is used, else as many as features",
+    )
+    add("--solver", default="cd", metavar="NAME", help=f"{' or '.join(solver.name for solver in SOLVERS)}; default: cd")
+    add(
+        "--beta-loss",
+        type=text_or_number,
+        default="frobenius",
+        metavar="LOSS",
+        help=f"{', '.join(validation.BETA)} \
+or a number; default: frobenius",
+    )
+    add("--init", metavar="NAME", help=f"{', '.join(validation.INITS)}; default: chosen by the shape")
+    add("--W", metavar="FILE", help="where W starts, with --init custom")
+    add("--H", metavar="FILE", help="where H starts, with --init custom; the H to keep, with --no-update-H")
+    add("--no-update-H", dest="update_H", action="store_false", help="keep H and find W")
+    add("--tol", type=float, default=1e-4, metavar="T", help="tolerance of the stopping rule; default: 1e-4")
+    add("--max-iter", type=int, default=200, metavar="N", help="most iterations; default: 200")
+    add("--alpha-W", type=float, default=0.0, metavar="A", help="strength of the penalty on W; default: 0")
+    add("--alpha-H", type=text_or_number, default="same", metavar="A", help="that on H; default: same, that on W")
+    add("--l1-ratio", type=float, default=0.0, metavar="R", help="how much of the penalties is L1; default: 0")
+    add("--random-state", type=int, metavar="SEED", help="default: drawn, and shown in the summary")
+    add("--shuffle", action="store_true", help="renew components in random order")
+    add("--engine", default="numba", metavar="NAME", help=f"{' or '.join(validation.ENGINES)}; default: numba")
+    add("--out", metavar="FILE.npz", help="write W, H and how they were made")
+    add("--overwrite", action="store_true", help="replace an existing --out")
+    progress = fit.add_mutually_exclusive_group()
+    progress.add_argument("-v", "--verbose", action="store_true", help="show progress also if this is not a terminal")
+    progress.add_argument("-q", "--quiet", action="store_true", help="show neither progress nor a summary")
+
+    solvers = commands.add_parser("solvers", help="what each solver supports", allow_abbrev=False)
+    solvers.set_defaults(command=print_solvers)
+
+    demo = commands.add_parser("demo", help="factorize two data sets and draw figures", allow_abbrev=False)
+    demo.set_defaults(command=run_demo)
+    demo.add_argument(
+        "--out-dir", metavar="FOLDER", help="where figures go; default: demo, or if that has them, demo-2"
+    )
+    demo.add_argument("--overwrite", action="store_true", help="replace existing figures")
+    demo.add_argument("--max-iter", type=int, default=500, metavar="N", help="most iterations; default: 500")
+    return parser
+
+
+# --- main ----------------------------------------------------------------------------------------------------------
+
+
+def say(message: str) -> None:
+    """Print a line about progress or trouble."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Print a warning in one line, without the source it comes from."""
+    say(f"nmf-numba: warning: {one_line(message)}")
+
+
+def one_line(message: object) -> str:
+    """Return a message without line breaks."""
+    return " ".join(str(message).split())
+
+
+def interrupted(error: BaseException | None) -> bool:
+    """Return whether Ctrl-C is what an error comes from, directly or not."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def settle_output() -> None:
+    """Write what is left, or drop it if nobody reads any more, so that Python does not complain at exit."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return the exit status: 0, or 2 after an error, or 130 after Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may have characters that can't be shown
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = show_warning
+            if not sys.warnoptions:
+                for category in (UserWarning, RuntimeWarning, FutureWarning):
+                    warnings.simplefilter("once", category)
+            arguments = make_parser().parse_args(argv)
+            arguments.command(arguments)
+        print(end="", flush=True)
+        status, problem = OK, ""
+    except SystemExit as stop:  # --help and --version
+        status, problem = int(stop.code or 0), ""
+    except KeyboardInterrupt:
+        status, problem = INTERRUPTED, "nmf-numba: interrupted"
+    except SystemError as error:  # Ctrl-C in a compiled function
+        if not interrupted(error):
+            raise
+        status, problem = INTERRUPTED, "nmf-numba: interrupted"
+    except BrokenPipeError:
+        status, problem = BROKEN_PIPE, ""
+    except MemoryError as error:
+        status, problem = ERROR, f"nmf-numba: error: not enough memory. {error}"
+    except OSError as error:
+        text = error.strerror or error
+        status, problem = ERROR, f"nmf-numba: error: {f'{error.filename}: ' if error.filename else ''}{text}"
+    except (ValueError, TypeError, Warning) as error:
+        status, problem = ERROR, f"nmf-numba: error: {error}"
+    if problem:  # only now: the fit that failed is gone, and its progress bar closed
+        say(one_line(problem))
+    settle_output()
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

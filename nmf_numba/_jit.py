@@ -93,10 +93,15 @@ def parallel(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def launch(*args: Any) -> Any:
-        if _launcher.threads_lost:
-            return without_threads()(*args)
-        with _launcher.lock:
-            return compiled(*args)
+        try:
+            if _launcher.threads_lost:
+                return without_threads()(*args)
+            with _launcher.lock:
+                return compiled(*args)
+        except SystemError as error:  # how Ctrl-C inside compiled code arrives
+            if isinstance(error.__cause__, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            raise
 
     launch.py_func = function  # type: ignore[attr-defined]
     return launch

@@ -151,8 +151,7 @@ class Run:
                 seconds += time.perf_counter() - before
                 validation.check_finite(W, Ht, n_iter)
             step = Step(n_iter, W, Ht.T, violation, seconds, None, self.problem, self.engine)
-            with one_blas_thread():
-                met = rule.met(step)
+            met = rule.met(step)
             step.stop_reason = "tol" if met else "max_iter" if n_iter == self.max_iter else None
             if reporter is not None:
                 reporter.report(step)

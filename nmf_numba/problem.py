@@ -14,7 +14,7 @@ from scipy import sparse
 from nmf_numba.validation import Matrix
 
 CHUNKS = 64  # at most: enough for as many cores
-CHUNK_WORK = 1 << 20  # multiply-adds with X that are worth a chunk of their own
+CHUNK_WORK = 1 << 22  # multiply-adds with X that are worth a chunk of their own, about a millisecond
 SUMS_SHARE = 16  # a chunk multiplies and adds at least this much per entry of the sums it fills
 SUMS_BYTES = 48 << 20  # all chunks' sums together
 

@@ -315,11 +315,16 @@ def check_zeros(X: Matrix, beta: float) -> None:
 
 
 def check_scale(X: Matrix, beta: float, solver: str) -> None:
-    """Refuse an X so small that its factors' products underflow, or that WH is at its floor everywhere."""
+    """Refuse an X whose entries, multiplied with each other, leave its dtype, or whose WH is at its floor."""
     values = X.data if sparse.issparse(X) else X
     high = float(values.max()) if values.size else 0.0
-    least = float(np.sqrt(np.finfo(X.dtype).tiny))
-    reason = f"the products of such numbers underflow {X.dtype}"
+    limits = np.finfo(X.dtype)
+    if high > float(np.sqrt(limits.max)):
+        raise ValueError(
+            f"X is too large: its largest entry is {high:.3g}, and products of such numbers overflow {X.dtype}. "
+            "Divide X by a constant, for example X / X.max()."
+        )
+    least, reason = float(np.sqrt(limits.tiny)), f"products of such numbers underflow {X.dtype}"
     if solver == "mu" and beta < 2 and high < SMALLEST_WH:
         least, reason = SMALLEST_WH, f"multiplicative updates for beta_loss < 2 keep WH above {SMALLEST_WH:.3g}"
     if 0 < high < least:

@@ -41,10 +41,13 @@ class Objective:
 
 def evaluate(problem: Problem, W: Float, Ht: Float, engine: str = "numba") -> Objective:
     """Return the objective of W and Ht (H transposed). Products and sums are in float64, also for a float32 X."""
+    from nmf_numba._jit import one_blas_thread  # noqa: PLC0415  (imports Numba, which takes its time)
+
     functions = twin(__name__, engine)
     W, Ht = np.ascontiguousarray(W, dtype=np.float64), np.ascontiguousarray(Ht, dtype=np.float64)
     divergence = getattr(functions, f"divergence_{problem.layout}")
-    data_fit = divergence(*problem.arrays, W, Ht, problem.beta, problem.bounds(W.shape[1]))
+    with one_blas_thread():
+        data_fit = divergence(*problem.arrays, W, Ht, problem.beta, problem.bounds(W.shape[1]))
     l1_W, l2_W = functions.penalties(W, problem.l1_W, problem.l2_W)
     l1_H, l2_H = functions.penalties(Ht, problem.l1_H, problem.l2_H)
     return Objective(*map(float, (data_fit, l1_W, l1_H, l2_W, l2_H)))
