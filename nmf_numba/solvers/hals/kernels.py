@@ -188,8 +188,11 @@ def row_pass_dense(W, X, Ht, gram, l1, order, update_H, bounds):
             violations[c] = _rows_dense(
                 W[start:stop], X[start:stop], Ht, gram, l1, order, update_H, cross_H[c], gram_H[c]
             )
-        for strip in prange(n_features // STRIP + 1):
-            _add_in_order(cross_H, strip)
+        if n_features <= STRIP:
+            _add_in_order(cross_H, 0)
+        else:
+            for strip in prange(n_features // STRIP + 1):
+                _add_in_order(cross_H, strip)
         for c in range(1, n_chunks):
             gram_H[0] += gram_H[c]
     return violations.sum(), cross_H[0], gram_H[0]
@@ -221,8 +224,11 @@ def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds
                 cross_H[c],
                 gram_H[c],
             )
-        for strip in prange(n_features // STRIP + 1):
-            _add_in_order(cross_H, strip)
+        if n_features <= STRIP:
+            _add_in_order(cross_H, 0)
+        else:
+            for strip in prange(n_features // STRIP + 1):
+                _add_in_order(cross_H, strip)
         for c in range(1, n_chunks):
             gram_H[0] += gram_H[c]
     return violations.sum(), cross_H[0], gram_H[0]

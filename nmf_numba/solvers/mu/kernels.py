@@ -356,8 +356,12 @@ def row_pass_dense(W, X, Ht, beta, l1, l2, flush, update_H, bounds):
             _rows_dense(
                 W[start:stop], X[start:stop], Ht, fixed, beta, l1, l2, flush, update_H, numerator_H[c], denominator_H[c]
             )
-        for strip in prange(max(n_features, len(fixed)) // STRIP + 1):
-            _add_in_order(numerator_H, denominator_H, strip)
+        n_strips = max(n_features, len(fixed)) // STRIP + 1
+        if n_strips == 1:
+            _add_in_order(numerator_H, denominator_H, 0)
+        else:
+            for strip in prange(n_strips):
+                _add_in_order(numerator_H, denominator_H, strip)
     return numerator_H[0], _whole(denominator_H[0], Ht, beta)
 
 
@@ -388,6 +392,10 @@ def row_pass_csr(W, indptr, indices, data, Ht, beta, l1, l2, flush, update_H, bo
                 numerator_H[c],
                 denominator_H[c],
             )
-        for strip in prange(max(n_features, len(fixed)) // STRIP + 1):
-            _add_in_order(numerator_H, denominator_H, strip)
+        n_strips = max(n_features, len(fixed)) // STRIP + 1
+        if n_strips == 1:
+            _add_in_order(numerator_H, denominator_H, 0)
+        else:
+            for strip in prange(n_strips):
+                _add_in_order(numerator_H, denominator_H, strip)
     return numerator_H[0], _whole(denominator_H[0], Ht, beta)
