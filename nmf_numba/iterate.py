@@ -198,6 +198,7 @@ def prepare(
         validation.refuse(solver, refusal)
     validation.check_zeros(problem.X, beta)
     validation.check_scale(problem.X, beta, solver)
+    validation.check_penalties((problem.l1_W, problem.l1_H, problem.l2_W, problem.l2_H), problem.X.dtype)
 
     X = problem.X
     if init == "custom" or not update_H:
@@ -300,4 +301,4 @@ verbose, shuffle, engine
         shuffle=shuffle,
         engine=engine,
     )
-    return (dataclasses.replace(step, W=step.W.copy(), H=np.ascontiguousarray(step.H)) for step in run.steps())
+    return (dataclasses.replace(step, W=step.W.copy(), H=step.H.copy(order="C")) for step in run.steps())

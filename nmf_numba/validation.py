@@ -45,7 +45,10 @@ def check_number(name: str, value: object, *, low: float = -math.inf, high: floa
     """Return value as a float if it is a real number in [low, high]."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be {accepted}. Found {value!r}, of type {type(value).__name__}.")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not (low <= number <= high and math.isfinite(number)):
         raise ValueError(f"{name} must be {accepted}. Found {value!r}.")
     return number
@@ -141,6 +144,34 @@ def check_n_components(value: object, n_features: int, *, given: Float | None) -
 # --- arrays --------------------------------------------------------------------------------------------------------
 
 
+def _kept(dtype: Any) -> Any:
+    """float32 and float64 are kept, in this machine's byte order; everything else becomes float64."""
+    return dtype.newbyteorder("=") if dtype.kind == "f" and dtype.itemsize in (4, 8) else np.dtype(np.float64)
+
+
+def _as_csr(X: Any, name: str) -> Matrix:
+    """X as a CSR of floats in canonical format, around X's own arrays if it is one."""
+    try:  # SciPy's conversions trust the indices, so those are checked first
+        if X.format == "coo":
+            X = sparse.coo_array((X.data, (X.row, X.col)), shape=X.shape)
+        elif X.format in ("csr", "csc", "bsr"):  # another object: what is set right below is not the caller's
+            X = getattr(sparse, f"{X.format}_array")((X.data, X.indices, X.indptr), shape=X.shape)
+            X.check_format(full_check=True)
+        csr = sparse.csr_array(X.tocsr())
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"{name} is not a valid {X.format.upper()} matrix: {error}.") from None
+    if csr.dtype == bool and not csr.has_canonical_format:  # True and True is True
+        csr = csr.copy()
+        csr.sum_duplicates()
+    with np.errstate(over="ignore"):
+        data = csr.data.astype(_kept(csr.dtype), copy=False)
+    csr = sparse.csr_array((data, csr.indices, csr.indptr), shape=csr.shape)
+    if not csr.has_canonical_format:  # columns out of order or twice: an entry is the sum of what is stored for it
+        csr = csr.copy()
+        csr.sum_duplicates()
+    return csr
+
+
 def _as_float(A: Any, name: str, dtype: Any = None) -> Float:
     """A as an ndarray of float32 or float64 (of dtype, if given), not copied if it is one."""
     try:
@@ -151,10 +182,10 @@ def _as_float(A: Any, name: str, dtype: Any = None) -> Float:
     if array.dtype.kind not in "biufO" or text:
         found = "text" if text else f"values of dtype {array.dtype}"
         raise ValueError(f"{name} must hold real numbers. Found {found}.")
-    kept = dtype or (array.dtype.newbyteorder("=") if array.dtype.kind == "f" and array.itemsize in (4, 8) else None)
     try:
-        return array.astype(kept or np.float64, copy=False)
-    except (TypeError, ValueError) as error:
+        with np.errstate(over="ignore"):  # to infinity, which is refused with its place
+            return array.astype(dtype or _kept(array.dtype), copy=False)
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} must hold real numbers: {error}.") from None
 
 
@@ -212,16 +243,7 @@ def check_X(X: Any, name: str = "X") -> Matrix:
     _check_shape(X.shape, name)
     if X.dtype.kind not in "biuf":
         raise ValueError(f"{name} must hold real numbers. Found values of dtype {X.dtype}.")
-    csr = X.tocsr()
-    dtype = csr.dtype.newbyteorder("=") if csr.dtype.kind == "f" and csr.dtype.itemsize in (4, 8) else np.float64
-    try:  # another object around the same arrays: what is set right below is not the caller's
-        csr = sparse.csr_array((csr.data.astype(dtype, copy=False), csr.indices, csr.indptr), shape=csr.shape)
-        csr.check_format(full_check=True)
-    except ValueError as error:
-        raise ValueError(f"{name} is not a valid CSR matrix: {error}.") from None
-    if not csr.has_canonical_format:  # columns out of order or twice: an entry is the sum of what is stored for it
-        csr = csr.copy()
-        csr.sum_duplicates()
+    csr = _as_csr(X, name)
 
     def place(flat: int) -> tuple[int, int]:
         return int(np.searchsorted(csr.indptr, flat, side="right")) - 1, int(csr.indices[flat])
@@ -233,8 +255,7 @@ def check_X(X: Any, name: str = "X") -> Matrix:
 
 def check_factor(A: Any, name: str, shape: tuple[int | None, int | None], dtype: Any) -> Float:
     """Return a copy of a given W or H, C-contiguous, if its shape, dtype and values are right. None: any length."""
-    needs_dtype = isinstance(A, np.ndarray) or hasattr(A, "dtype")
-    if needs_dtype and A.dtype != dtype:
+    if hasattr(A, "dtype") and A.dtype.newbyteorder("=") != dtype:
         raise TypeError(
             f"{name} should have the same dtype as X, {dtype}. Found {A.dtype}. Use {name}.astype(X.dtype)."
         )
@@ -319,16 +340,27 @@ def check_scale(X: Matrix, beta: float, solver: str) -> None:
     values = X.data if sparse.issparse(X) else X
     high = float(values.max()) if values.size else 0.0
     limits = np.finfo(X.dtype)
-    if high > float(np.sqrt(limits.max)):
+    degree = 2.0 if solver == "cd" else max(2.0, abs(beta - 2), abs(beta - 1) + 0.5)  # of the largest product, in X
+    if high > float(limits.max) ** (1 / degree):
         raise ValueError(
             f"X is too large: its largest entry is {high:.3g}, and products of such numbers overflow {X.dtype}. "
             "Divide X by a constant, for example X / X.max()."
         )
-    least, reason = float(np.sqrt(limits.tiny)), f"products of such numbers underflow {X.dtype}"
+    least, reason = float(limits.tiny) ** (1 / degree), f"products of such numbers underflow {X.dtype}"
     if solver == "mu" and beta < 2 and high < SMALLEST_WH:
         least, reason = SMALLEST_WH, f"multiplicative updates for beta_loss < 2 keep WH above {SMALLEST_WH:.3g}"
     if 0 < high < least:
         raise ValueError(f"X is too small: its largest entry is {high:.3g}, and {reason}. Multiply X by a constant.")
+
+
+def check_penalties(penalties: Iterable[float], dtype: Any) -> None:
+    """Refuse penalties beyond X's dtype."""
+    largest = max(penalties)
+    if largest > float(np.finfo(dtype).max):
+        raise ValueError(
+            f"alpha_W or alpha_H is too large: multiplied by n_features or n_samples it overflowed {dtype}, at "
+            f"{largest:.3g}. Use a smaller value."
+        )
 
 
 def check_finite(W: Float, Ht: Float, n_iter: int) -> None:

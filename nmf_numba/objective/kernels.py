@@ -24,6 +24,12 @@ def _q(log_r, a):
 
 
 @serial
+def _log(r, x, y):
+    """log(x/y), also where r = x/y is beyond float64."""
+    return np.log(r) if 0 < r < np.inf else np.log(x) - np.log(y)
+
+
+@serial
 def _entry(x, y, beta):
     """d(x | y) of one entry: a logarithm for beta = 1 and 0 where x and y are not close, else (2) or (3)."""
     if x == 0:
@@ -36,17 +42,19 @@ def _entry(x, y, beta):
     if residual == 0:
         return 0.0
     if beta == 1 and abs(residual) > 0.1 * y:
-        return x * np.log(x / y) - residual
+        return x * _log(x / y, x, y) - residual
     if beta == 0 and abs(residual) > 0.1 * y:
-        return residual / y - np.log(x / y)
+        return residual / y - _log(x / y, x, y)
     if beta > 1 and y < FAR * x:
         power = y ** (beta - 1)
         return (x**beta + (beta - 1) * power * y - beta * x * power) / (beta * (beta - 1))
     r, z = x / y, residual / y
-    log_r = np.log1p(z) if abs(z) < 0.5 else np.log(r)
+    log_r = np.log1p(z) if abs(z) < 0.5 else _log(r, x, y)
     if beta >= 0.5:
-        return max(y**beta * (r * _q(log_r, beta - 1) - z) / beta, 0.0)
-    return max(y**beta * (_q(log_r, beta) - z) / (beta - 1), 0.0)
+        d = y**beta * (r * _q(log_r, beta - 1) - z) / beta
+    else:
+        d = y**beta * (_q(log_r, beta) - z) / (beta - 1)
+    return d if d > 0 else 0.0 if d <= 0 else np.inf  # not a number only if y^beta is beyond float64
 
 
 @serial
@@ -156,7 +164,8 @@ def divergence_csr(indptr, indices, data, W, Ht, beta, bounds):
                 totals[c], sizes[c] = _stored_csr(indptr[start : stop + 1], indices, data, W[start:stop], Ht, beta)
         of_zeros = _of_zeros(W, Ht, beta)
         total = of_zeros + totals.sum()
-        if total > CANCELLED * (of_zeros + sizes.sum()):
+        size = of_zeros + sizes.sum()
+        if CANCELLED * size < total < np.inf:
             return total
     if n_chunks == 1:
         return _rows_csr(indptr, indices, data, W, Ht, beta)
@@ -175,4 +184,4 @@ def penalties(W, l1, l2):
             w = np.float64(W[i, t])
             total += w
             squares += w * w
-    return l1 * total, 0.5 * l2 * squares
+    return l1 * total if l1 > 0 else 0.0, 0.5 * l2 * squares if l2 > 0 else 0.0

@@ -73,4 +73,6 @@ def divergence_csr(indptr, indices, data, W, Ht, beta, bounds):
 
 def penalties(W, l1, l2):
     """Return l1 * sum(W) and l2/2 * ||W||_F^2, of a non-negative W."""
-    return l1 * W.sum(dtype=np.float64), 0.5 * l2 * np.square(W, dtype=np.float64).sum()
+    l1_term = l1 * W.sum(dtype=np.float64) if l1 > 0 else 0.0
+    l2_term = 0.5 * l2 * np.square(W, dtype=np.float64).sum() if l2 > 0 else 0.0
+    return l1_term, l2_term
