@@ -47,7 +47,7 @@ def same_factors(case, X, W, H):
 
 
 def floor(case, X, W, H, repeats):
-    """Milliseconds of an iteration's bare products one after the other; for a CSR, of two passes over what is stored."""
+    """Milliseconds of the bare products of an iteration, in turn; for a CSR, of two passes over what is stored."""
     Ht = np.ascontiguousarray(H.T)
     if is_sparse(X):
         tasks = [(lambda: (X.data.sum(), X.indices.sum()), 2)]
