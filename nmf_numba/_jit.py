@@ -41,14 +41,19 @@ PRANGE_ONLY = {
 
 def _compile(function: Callable[..., Any], **options: Any) -> Any:
     try:
-        return numba.njit(**OPTIONS, **options)(function)
+        return numba.njit(**(OPTIONS | options))(function)
     except RuntimeError:  # no folder for the cache can be written: compile in every process instead
-        return numba.njit(**(OPTIONS | {"cache": False}), **options)(function)
+        return numba.njit(**(OPTIONS | options | {"cache": False}))(function)
 
 
 def serial(function: Callable[..., Any]) -> Any:
     """Compile a function that runs on one thread; `parallel` functions call it once per chunk."""
     return _compile(function)
+
+
+def exact(function: Callable[..., Any]) -> Any:
+    """Compile like `serial`, but compute what is written: for arithmetic that relies on how it rounds or overflows."""
+    return _compile(function, fastmath={"contract"})
 
 
 class _Launcher:
@@ -103,7 +108,7 @@ def parallel(function: Callable[..., Any]) -> Callable[..., Any]:
                 raise KeyboardInterrupt from None
             raise
 
-    launch.py_func = function  # type: ignore[attr-defined]
+    launch.py_func, launch.dispatcher = function, compiled  # type: ignore[attr-defined]
     return launch
 
 

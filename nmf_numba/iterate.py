@@ -146,7 +146,7 @@ class Run:
         for n_iter in range(self.max_iter + 1):
             if n_iter > 0:
                 before = time.perf_counter()
-                with one_blas_thread():
+                with one_blas_thread(), np.errstate(all="ignore"):  # what overflows is refused right below
                     violation = self.solver.step(W, Ht, update_H=self.update_H)
                 seconds += time.perf_counter() - before
                 validation.check_finite(W, Ht, n_iter)
@@ -197,7 +197,10 @@ def prepare(
     if refusal is not None:
         validation.refuse(solver, refusal)
     validation.check_zeros(problem.X, beta)
-    validation.check_scale(problem.X, beta, solver)
+    largest = problem.largest
+    if largest > 0:
+        validation.check_scale(largest, "X", problem.X.dtype, beta, solver)
+        validation.check_above_floor(largest, beta, solver)
     validation.check_penalties((problem.l1_W, problem.l1_H, problem.l2_W, problem.l2_H), problem.X.dtype)
 
     X = problem.X
@@ -213,6 +216,10 @@ def prepare(
         if init == "nndsvd" and solver == "mu":
             validation.warn_zeros_stay()
         W, H = make_start(X, n_components, init, random_state)
+
+    if largest > 0 and (update_H or solver != "cd"):  # else W starts at zero
+        start = float(W.max()) * float(H.max())
+        validation.check_scale(start, f"W @ H at the start (init={init!r})", X.dtype, beta, solver)
 
     rng = validation.check_random_state(random_state)
     functions = twin(solver_class.__module__.rpartition(".")[0], engine)
@@ -274,13 +281,13 @@ verbose, shuffle, engine
     Examples
     --------
     >>> from nmf_numba import iterate
-    >>> X = [[1.0, 2.0, 3.0], [2.0, 4.0, 6.0], [1.0, 0.0, 1.0]]
-    >>> for step in iterate(X, 1, engine="reference", max_iter=3, random_state=0):
+    >>> X = [[1.0, 2.0, 3.0], [2.0, 4.0, 7.0], [1.0, 0.0, 1.0]]
+    >>> for step in iterate(X, 1, engine="reference", init="random", max_iter=3, random_state=0):
     ...     print(step.n_iter, f"{step.objective().total:.4f}", step.stop_reason)
-    0 0.5717 None
-    1 0.5716 None
-    2 0.5716 None
-    3 0.5716 max_iter
+    0 64.2618 None
+    1 0.7479 None
+    2 0.4396 None
+    3 0.4396 max_iter
     """
     run = prepare(
         X,

@@ -57,6 +57,12 @@ class Problem:
         """X as a kernel's arguments."""
         return (self.X,) if self.layout == "dense" else (self.X.indptr, self.X.indices, self.X.data)
 
+    @functools.cached_property
+    def largest(self) -> float:
+        """The largest entry of X."""
+        values = self.arrays[-1]
+        return float(values.max()) if values.size else 0.0
+
     def bounds(self, n_components: int) -> NDArray[np.intp]:
         """Where chunks of rows begin, and the last one ends.
 

@@ -174,6 +174,10 @@ def _as_csr(X: Any, name: str) -> Matrix:
 
 def _as_float(A: Any, name: str, dtype: Any = None) -> Float:
     """A as an ndarray of float32 or float64 (of dtype, if given), not copied if it is one."""
+    if sparse.issparse(A):
+        raise ValueError(f"{name} must be dense. Found a sparse matrix: use {name}.toarray().")
+    if isinstance(A, np.ma.MaskedArray):
+        raise ValueError(f"{name} is a masked array, and a mask has no meaning here: use {name}.filled(value).")
     try:
         array = np.asarray(A)
     except ValueError as error:
@@ -189,14 +193,24 @@ def _as_float(A: Any, name: str, dtype: Any = None) -> Float:
         raise ValueError(f"{name} must hold real numbers: {error}.") from None
 
 
+AXES = {
+    "X": ("samples", "features"),
+    "W": ("samples", "components"),
+    "H": ("components", "features"),
+}
+
+
 def _check_shape(shape: tuple[int, ...], name: str) -> None:
+    rows, columns = AXES[name]
     if len(shape) != 2:
-        hint = " Use X.reshape(-1, 1) for one feature, X.reshape(1, -1) for one sample." if len(shape) == 1 else ""
-        raise ValueError(f"{name} must be 2-D, (n_samples, n_features). Found {len(shape)}-D, of shape {shape}.{hint}")
+        hint = (
+            f" Use {name}.reshape(-1, 1) for one column, {name}.reshape(1, -1) for one row." if len(shape) == 1 else ""
+        )
+        raise ValueError(f"{name} must be 2-D, (n_{rows}, n_{columns}). Found {len(shape)}-D, of shape {shape}.{hint}")
     if shape[0] == 0:
-        raise ValueError(f"{name} has no samples: its shape is {shape}. At least one row is needed.")
+        raise ValueError(f"{name} has no {rows}: its shape is {shape}. At least one row is needed.")
     if shape[1] == 0:
-        raise ValueError(f"{name} has no features: its shape is {shape}. At least one column is needed.")
+        raise ValueError(f"{name} has no {columns}: its shape is {shape}. At least one column is needed.")
 
 
 def _check_values(values: Float, name: str, place: Any) -> float:
@@ -270,7 +284,6 @@ def check_factor(A: Any, name: str, shape: tuple[int | None, int | None], dtype:
                 f"Array with wrong {which} dimension passed to NMF (input {name}). Expected {expected}, "
                 f"but got {found}: the shape of {name} is {array.shape}."
             )
-    _check_shape(array.shape, name)
     array = np.array(array, dtype=dtype, order="C")
     if _check_values(array, name, lambda flat: np.unravel_index(flat, array.shape)) == 0:
         raise ValueError(f"Array passed to NMF (input {name}) is full of zeros, which no update can leave.")
@@ -322,7 +335,7 @@ def check_product(X: Matrix, W: Any, H: Any) -> tuple[Float, Float]:
 # --- what does not go together -------------------------------------------------------------------------------------
 
 
-def check_zeros(X: Matrix, beta: float) -> None:
+def check_zeros(X: Matrix, beta: float, name: str = "beta_loss") -> None:
     """Refuse zeros in X where the loss is infinite at them."""
     if beta > 0:
         return
@@ -330,27 +343,34 @@ def check_zeros(X: Matrix, beta: float) -> None:
     if absent or (X.data.min() if sparse.issparse(X) else X.min()) == 0:
         where = " (entries that are not stored are zeros)" if absent else ""
         raise ValueError(
-            "When beta_loss <= 0 and X contains zeros, the solver may diverge: the loss is infinite there. "
-            f"Found beta_loss = {beta:g} and a zero in X{where}. Add a small value to X, or use a positive beta_loss."
+            f"When {name} <= 0 and X contains zeros, the solver may diverge: the loss is infinite there. "
+            f"Found {name} = {beta:g} and a zero in X{where}. Add a small value to X, or use a positive {name}."
         )
 
 
-def check_scale(X: Matrix, beta: float, solver: str) -> None:
-    """Refuse an X whose entries, multiplied with each other, leave its dtype, or whose WH is at its floor."""
-    values = X.data if sparse.issparse(X) else X
-    high = float(values.max()) if values.size else 0.0
-    limits = np.finfo(X.dtype)
+def check_scale(largest: float, what: str, dtype: Any, beta: float, solver: str) -> None:
+    """Refuse an X, or a WH to start from, whose entries leave X's dtype when multiplied with each other."""
+    limits = np.finfo(dtype)
     degree = 2.0 if solver == "cd" else max(2.0, abs(beta - 2), abs(beta - 1) + 0.5)  # of the largest product, in X
-    if high > float(limits.max) ** (1 / degree):
+    if largest > float(limits.max) ** (1 / degree):
         raise ValueError(
-            f"X is too large: its largest entry is {high:.3g}, and products of such numbers overflow {X.dtype}. "
-            "Divide X by a constant, for example X / X.max()."
+            f"X is too large: the largest entry of {what} is {largest:.3g}, and products of such numbers overflow "
+            f"{dtype}. Divide X by a constant, for example X / X.max()."
         )
-    least, reason = float(limits.tiny) ** (1 / degree), f"products of such numbers underflow {X.dtype}"
-    if solver == "mu" and beta < 2 and high < SMALLEST_WH:
-        least, reason = SMALLEST_WH, f"multiplicative updates for beta_loss < 2 keep WH above {SMALLEST_WH:.3g}"
-    if 0 < high < least:
-        raise ValueError(f"X is too small: its largest entry is {high:.3g}, and {reason}. Multiply X by a constant.")
+    if largest < float(limits.tiny) ** (1 / degree):
+        raise ValueError(
+            f"X is too small: the largest entry of {what} is {largest:.3g}, and products of such numbers underflow "
+            f"{dtype}. Multiply X by a constant."
+        )
+
+
+def check_above_floor(largest: float, beta: float, solver: str) -> None:
+    """Refuse an X that is everywhere below the floor that multiplicative updates put under WH."""
+    if solver == "mu" and beta < 2 and largest < SMALLEST_WH:
+        raise ValueError(
+            f"X is too small: its largest entry is {largest:.3g}, and multiplicative updates for beta_loss < 2 keep WH "
+            f"above {SMALLEST_WH:.3g}. Multiply X by a constant."
+        )
 
 
 def check_penalties(penalties: Iterable[float], dtype: Any) -> None:
@@ -367,7 +387,7 @@ def check_finite(W: Float, Ht: Float, n_iter: int) -> None:
     """Refuse factors that have overflowed."""
     if not (np.isfinite(W.max()) and np.isfinite(Ht.max())):
         raise ValueError(
-            f"The factors overflowed {W.dtype} in iteration {n_iter}: X is too large for this loss. "
+            f"The factors overflowed {W.dtype} in iteration {n_iter}: X, the start or the penalties are too large. "
             "Divide X by a constant, for example X / X.max(), or use float64."
         )
 

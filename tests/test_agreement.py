@@ -42,12 +42,10 @@ def _interpreted(module):
     """The same file with decorators that compile nothing, so that Python itself runs every loop of it."""
     copy = types.ModuleType(module.__name__ + "_interpreted")
     source = inspect.getsource(module)
-    kept = _jit.serial, _jit.parallel
-    _jit.serial = _jit.parallel = lambda function: function
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        for decorator in ("serial", "exact", "parallel"):
+            patch.setattr(_jit, decorator, lambda function: function)
         exec(compile(source, module.__file__, "exec"), vars(copy))
-    finally:
-        _jit.serial, _jit.parallel = kept
     return copy
 
 
@@ -199,3 +197,22 @@ def test_references_do_not_import_what_they_check():
             line.split()[1].partition(".")[0] for line in source.splitlines() if line.startswith(("import", "from"))
         }
         assert imports <= {"numpy", "itertools"}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_powers_over_the_whole_range(dtype):
+    """The multiplicative updates' own powers, against NumPy's in long double."""
+    power = importlib.import_module("nmf_numba.solvers.mu.kernels")._power
+    limits = np.finfo(dtype)
+    for a in (-2.0, -1.5, -1.3, -1.0, -0.7, -0.5, 0.3, 0.5, 1.0, 1.7, 2.0, 3.5):
+        reach = np.log10(float(limits.max)) / max(1, abs(a)) - 1
+        x = (10.0 ** np.linspace(-reach, reach, 501)).astype(dtype)
+        expected = x.astype(np.longdouble) ** np.longdouble(a)
+        power(x, a)
+        np.testing.assert_allclose(
+            x.astype(np.longdouble), expected, rtol=8 * float(limits.eps), atol=0, err_msg=f"{a}"
+        )
+    for a in (0.3, 0.5, 1.7):
+        x = np.array([0.0, 1.0], dtype)
+        power(x, a)
+        np.testing.assert_array_equal(x, [0, 1])

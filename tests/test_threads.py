@@ -24,7 +24,7 @@ KINDS = [
 ]
 
 
-def make_X(layout, n_samples=8000, n_features=120):
+def make_X(layout, n_samples=8000, n_features=300):
     rng = np.random.default_rng(0)
     X = rng.gamma(1.0, size=(n_samples, n_features))
     if layout == "csr":
@@ -36,7 +36,7 @@ def make_X(layout, n_samples=8000, n_features=120):
 def digest(solver, beta, layout, **options):
     """The bits of a short fit."""
     result = fit(
-        make_X(layout), 12, solver=solver, beta_loss=beta, init="random", tol=0, max_iter=4, random_state=0, **options
+        make_X(layout), 20, solver=solver, beta_loss=beta, init="random", tol=0, max_iter=4, random_state=0, **options
     )
     return hashlib.sha256(result.W.tobytes() + result.H.tobytes()).hexdigest()
 
@@ -48,7 +48,7 @@ def all_digests():
 def test_the_problem_is_split():
     """Otherwise nothing below runs in parallel."""
     for layout in ("dense", "csr"):
-        assert len(Problem(check_X(make_X(layout))).bounds(12)) > 3
+        assert len(Problem(check_X(make_X(layout))).bounds(20)) > 3
 
 
 def run(script, **environment):

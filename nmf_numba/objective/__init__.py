@@ -46,11 +46,22 @@ def evaluate(problem: Problem, W: Float, Ht: Float, engine: str = "numba") -> Ob
     functions = twin(__name__, engine)
     W, Ht = np.ascontiguousarray(W, dtype=np.float64), np.ascontiguousarray(Ht, dtype=np.float64)
     divergence = getattr(functions, f"divergence_{problem.layout}")
-    with one_blas_thread():
+    with one_blas_thread(), np.errstate(all="ignore"):  # beyond float64 it is infinity
         data_fit = divergence(*problem.arrays, W, Ht, problem.beta, problem.bounds(W.shape[1]))
     l1_W, l2_W = functions.penalties(W, problem.l1_W, problem.l2_W)
     l1_H, l2_H = functions.penalties(Ht, problem.l1_H, problem.l2_H)
     return Objective(*map(float, (data_fit, l1_W, l1_H, l2_W, l2_H)))
+
+
+def _checked(
+    X: Any, W: Any, H: Any, beta: float, name: str, alphas: tuple[float, float, float], engine: str
+) -> Objective:
+    """Evaluate the objective of what a user passed; `name` is what beta is called there."""
+    validation.check_choice("engine", engine, validation.ENGINES)
+    X = validation.check_X(X)
+    validation.check_zeros(X, beta, name)
+    W, H = validation.check_product(X, W, H)
+    return evaluate(Problem.scaled(X, beta, *alphas), W, H.T, engine)
 
 
 def objective(
@@ -122,13 +133,8 @@ def objective(
     >>> terms.data_fit, terms.l2_W, terms.l2_H, round(terms.total, 12)
     (0.5, 0.1, 0.1, 0.7)
     """
-    X = validation.check_X(X)
-    beta = validation.check_beta(beta_loss)
-    validation.check_zeros(X, beta)
-    problem = Problem.scaled(X, beta, *validation.check_alphas(alpha_W, alpha_H, l1_ratio))
-    W, H = validation.check_product(X, W, H)
-    validation.check_choice("engine", engine, validation.ENGINES)
-    return evaluate(problem, W, H.T, engine)
+    alphas = validation.check_alphas(alpha_W, alpha_H, l1_ratio)
+    return _checked(X, W, H, validation.check_beta(beta_loss), "beta_loss", alphas, engine)
 
 
 def beta_divergence(X: Any, W: ArrayLike, H: ArrayLike, beta: float | str, *, engine: str = "numba") -> float:
@@ -167,4 +173,4 @@ def beta_divergence(X: Any, W: ArrayLike, H: ArrayLike, beta: float | str, *, en
     >>> beta_divergence([[1.0, 2.0]], W=[[1.0]], H=[[1.0, 1.0]], beta=2)
     0.5
     """
-    return objective(X, W, H, beta_loss=validation.check_beta(beta, "beta"), engine=engine).data_fit
+    return _checked(X, W, H, validation.check_beta(beta, "beta"), "beta", (0.0, 0.0, 0.0), engine).data_fit

@@ -126,6 +126,15 @@ def _stored_csr(indptr, indices, data, W, Ht, beta):
     return total, size
 
 
+@serial
+def _total(parts):
+    """The sum of the chunks' parts, in order. As parts.sum() in a parallel function it would be launched itself."""
+    total = 0.0
+    for part in parts:
+        total += part
+    return total
+
+
 @parallel
 def divergence_dense(X, W, Ht, beta, bounds):
     """One chunk after another, or side by side; the chunks begin and end at `bounds`."""
@@ -136,7 +145,7 @@ def divergence_dense(X, W, Ht, beta, bounds):
     else:
         for c in prange(n_chunks):
             totals[c] = _rows_dense(X[bounds[c] : bounds[c + 1]], W[bounds[c] : bounds[c + 1]], Ht, beta)
-    return totals.sum()
+    return _total(totals)
 
 
 @serial
@@ -163,8 +172,8 @@ def divergence_csr(indptr, indices, data, W, Ht, beta, bounds):
                 start, stop = bounds[c], bounds[c + 1]
                 totals[c], sizes[c] = _stored_csr(indptr[start : stop + 1], indices, data, W[start:stop], Ht, beta)
         of_zeros = _of_zeros(W, Ht, beta)
-        total = of_zeros + totals.sum()
-        size = of_zeros + sizes.sum()
+        total = of_zeros + _total(totals)
+        size = of_zeros + _total(sizes)
         if CANCELLED * size < total < np.inf:
             return total
     if n_chunks == 1:
@@ -172,7 +181,7 @@ def divergence_csr(indptr, indices, data, W, Ht, beta, bounds):
     for c in prange(n_chunks):
         start, stop = bounds[c], bounds[c + 1]
         totals[c] = _rows_csr(indptr[start : stop + 1], indices, data, W[start:stop], Ht, beta)
-    return totals.sum()
+    return _total(totals)
 
 
 @serial

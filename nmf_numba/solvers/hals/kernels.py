@@ -126,10 +126,19 @@ def _rows_csr(W, indptr, indices, data, Ht, gram, l1, order, update_H, cross_H, 
 
 @serial
 def _add_in_order(parts, strip):
-    """The first part <- the sum of all parts, the first chunk first, in one strip of rows."""
-    start, stop = strip * STRIP, (strip + 1) * STRIP
+    """The first part <- the sum of all parts, the first chunk first, in a strip of rows; in all rows for strip = -1."""
+    start, stop = (0, parts.shape[1]) if strip < 0 else (strip * STRIP, (strip + 1) * STRIP)
     for c in range(1, len(parts)):
         parts[0, start:stop] += parts[c, start:stop]
+
+
+@serial
+def _total(parts):
+    """The sum of the chunks' parts, in order. As parts.sum() in a parallel function it would be launched itself."""
+    total = 0.0
+    for part in parts:
+        total += part
+    return total
 
 
 @parallel
@@ -144,8 +153,7 @@ def gram(Ht, l2):
         for c in prange(n_chunks):
             rows = Ht[c * n_rows // n_chunks : (c + 1) * n_rows // n_chunks]
             np.dot(rows.T, rows, parts[c])
-    for c in range(1, n_chunks):
-        parts[0] += parts[c]
+        _add_in_order(parts, -1)
     for t in range(n_components):
         parts[0, t, t] += l2
     return parts[0]
@@ -169,7 +177,7 @@ def update(W, gram, cross, order):
         for c in prange(n_chunks):
             start, stop = c * n_rows // n_chunks, (c + 1) * n_rows // n_chunks
             violations[c] = _update_chunk(W[start:stop], gram, cross[start:stop], order)
-    return violations.sum()
+    return _total(violations)
 
 
 @parallel
@@ -189,13 +197,12 @@ def row_pass_dense(W, X, Ht, gram, l1, order, update_H, bounds):
                 W[start:stop], X[start:stop], Ht, gram, l1, order, update_H, cross_H[c], gram_H[c]
             )
         if n_features <= STRIP:
-            _add_in_order(cross_H, 0)
+            _add_in_order(cross_H, -1)
         else:
             for strip in prange(n_features // STRIP + 1):
                 _add_in_order(cross_H, strip)
-        for c in range(1, n_chunks):
-            gram_H[0] += gram_H[c]
-    return violations.sum(), cross_H[0], gram_H[0]
+        _add_in_order(gram_H, -1)
+    return _total(violations), cross_H[0], gram_H[0]
 
 
 @parallel
@@ -225,10 +232,9 @@ def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds
                 gram_H[c],
             )
         if n_features <= STRIP:
-            _add_in_order(cross_H, 0)
+            _add_in_order(cross_H, -1)
         else:
             for strip in prange(n_features // STRIP + 1):
                 _add_in_order(cross_H, strip)
-        for c in range(1, n_chunks):
-            gram_H[0] += gram_H[c]
-    return violations.sum(), cross_H[0], gram_H[0]
+        _add_in_order(gram_H, -1)
+    return _total(violations), cross_H[0], gram_H[0]

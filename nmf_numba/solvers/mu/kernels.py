@@ -10,7 +10,7 @@ are added in order: the result does not depend on the number of threads.
 import numpy as np
 from numba import prange
 
-from nmf_numba._jit import parallel, serial
+from nmf_numba._jit import exact, parallel, serial
 
 FLOOR = 2.0**-23  # as in reference.py
 
@@ -37,7 +37,7 @@ INTEGER_BITS, INTEGER = np.uint64(0x433 << 52), 2.0**52  # an integer n as a dou
 PIECE = 64  # entries at a time, so that a piece stays in the first cache through every loop
 
 
-@serial
+@exact
 def _any_power(x, a):
     """x <- x^a for x >= 0, a piece at a time. Only plain loops over arrays, so that the compiler makes vectors of them.
 
@@ -80,7 +80,7 @@ def _any_power(x, a):
             piece[j] = f[j] * e[j] if piece[j] > 0 else 0.0
 
 
-@serial
+@exact
 def _power(x, a):
     """x <- x^a, x one-dimensional. Half-integers need only square roots and divisions."""
     if a == -2:
