@@ -81,35 +81,41 @@ class _Launcher:
 _launcher = _Launcher()
 
 
-def parallel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function whose prange loops run on Numba's threads.
+def parallel(chunks: Callable[..., int]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Compile a function whose prange loops run on Numba's threads, and once more without threads.
 
-    `py_func` is the plain Python function, as Numba itself names it.
+    The latter is for a call with a single chunk, which then pays for no launch, and for a forked child. Each is
+    compiled when it is first called. `py_func` is the plain Python function, as Numba itself names it.
+
+    Parameters
+    ----------
+    chunks : callable
+        Given the function's arguments, returns how many chunks there are.
     """
-    compiled = _compile(function, parallel=PRANGE_ONLY)
 
-    @functools.cache
-    def without_threads() -> Any:
-        # Numba's cache tells functions apart by name and line, not by options: this one needs a name of its own.
-        name = f"{function.__name__}_without_threads"
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        # Numba's cache tells functions apart by name and line, not by options: the second needs a name of its own.
+        name = f"{function.__name__}_serially"
         copy = types.FunctionType(function.__code__, function.__globals__, name)
         copy.__qualname__, copy.__module__ = name, function.__module__
-        return _compile(copy)
+        threaded, serially = _compile(function, parallel=PRANGE_ONLY), _compile(copy)
 
-    @functools.wraps(function)
-    def launch(*args: Any) -> Any:
-        try:
-            if _launcher.threads_lost:
-                return without_threads()(*args)
-            with _launcher.lock:
-                return compiled(*args)
-        except SystemError as error:  # how Ctrl-C inside compiled code arrives
-            if isinstance(error.__cause__, KeyboardInterrupt):
-                raise KeyboardInterrupt from None
-            raise
+        @functools.wraps(function)
+        def launch(*arguments: Any) -> Any:
+            try:
+                if chunks(*arguments) <= 1 or _launcher.threads_lost:
+                    return serially(*arguments)
+                with _launcher.lock:
+                    return threaded(*arguments)
+            except SystemError as error:  # how Ctrl-C inside compiled code arrives
+                if isinstance(error.__cause__, KeyboardInterrupt):
+                    raise KeyboardInterrupt from None
+                raise
 
-    launch.py_func, launch.dispatcher = function, compiled  # type: ignore[attr-defined]
-    return launch
+        launch.py_func, launch.dispatcher = function, threaded  # type: ignore[attr-defined]
+        return launch
+
+    return decorate
 
 
 class _OneBlasThread:

@@ -43,8 +43,9 @@ def _interpreted(module):
     copy = types.ModuleType(module.__name__ + "_interpreted")
     source = inspect.getsource(module)
     with pytest.MonkeyPatch.context() as patch:
-        for decorator in ("serial", "exact", "parallel"):
+        for decorator in ("serial", "exact"):
             patch.setattr(_jit, decorator, lambda function: function)
+        patch.setattr(_jit, "parallel", lambda chunks: lambda function: function)
         exec(compile(source, module.__file__, "exec"), vars(copy))
     return copy
 

@@ -135,52 +135,67 @@ def _total(parts):
     return total
 
 
-@parallel
-def divergence_dense(X, W, Ht, beta, bounds):
-    """One chunk after another, or side by side; the chunks begin and end at `bounds`."""
-    n_chunks = len(bounds) - 1
-    totals = np.empty(n_chunks)
-    if n_chunks == 1:
-        totals[0] = _rows_dense(X, W, Ht, beta)
-    else:
-        for c in prange(n_chunks):
-            totals[c] = _rows_dense(X[bounds[c] : bounds[c + 1]], W[bounds[c] : bounds[c + 1]], Ht, beta)
-    return _total(totals)
-
-
 @serial
 def _of_zeros(W, Ht, beta):
     """The divergence of WH from an X of zeros: <W'W, HH'>/2 for beta = 2, the sum of WH for beta = 1."""
+    n_components, total = W.shape[1], 0.0
     if beta == 2:
-        return 0.5 * (np.dot(W.T, W) * np.dot(Ht.T, Ht)).sum()
-    total = 0.0
-    for t in range(W.shape[1]):
-        total += W[:, t].sum() * Ht[:, t].sum()
+        gram_W, gram_H = np.dot(W.T, W), np.dot(Ht.T, Ht)
+        for t in range(n_components):
+            for s in range(n_components):
+                total += 0.5 * gram_W[t, s] * gram_H[t, s]
+        return total
+    for t in range(n_components):
+        sum_W = sum_H = 0.0
+        for i in range(len(W)):
+            sum_W += W[i, t]
+        for j in range(len(Ht)):
+            sum_H += Ht[j, t]
+        total += sum_W * sum_H
     return total
 
 
-@parallel
-def divergence_csr(indptr, indices, data, W, Ht, beta, bounds):
-    """Stored entries only for beta = 2 and 1, unless cancellation forbids it; all entries otherwise."""
-    n_chunks = len(bounds) - 1
-    totals, sizes = np.empty(n_chunks), np.empty(n_chunks)
-    if beta == 1 or beta == 2:
-        if n_chunks == 1:
-            totals[0], sizes[0] = _stored_csr(indptr, indices, data, W, Ht, beta)
-        else:
-            for c in prange(n_chunks):
-                start, stop = bounds[c], bounds[c + 1]
-                totals[c], sizes[c] = _stored_csr(indptr[start : stop + 1], indices, data, W[start:stop], Ht, beta)
-        of_zeros = _of_zeros(W, Ht, beta)
-        total = of_zeros + _total(totals)
-        size = of_zeros + _total(sizes)
-        if CANCELLED * size < total < np.inf:
-            return total
-    if n_chunks == 1:
-        return _rows_csr(indptr, indices, data, W, Ht, beta)
-    for c in prange(n_chunks):
-        start, stop = bounds[c], bounds[c + 1]
+@serial
+def _dense_chunk(c, X, W, Ht, beta, bounds, totals):
+    start, stop = bounds[c], bounds[c + 1]
+    totals[c] = _rows_dense(X[start:stop], W[start:stop], Ht, beta)
+
+
+@serial
+def _csr_chunk(c, indptr, indices, data, W, Ht, beta, bounds, totals, sizes):
+    """All entries of the rows where sizes has no room, else the stored ones."""
+    start, stop = bounds[c], bounds[c + 1]
+    if len(sizes) == 0:
         totals[c] = _rows_csr(indptr[start : stop + 1], indices, data, W[start:stop], Ht, beta)
+    else:
+        totals[c], sizes[c] = _stored_csr(indptr[start : stop + 1], indices, data, W[start:stop], Ht, beta)
+
+
+@parallel(chunks=lambda *arguments: len(arguments[-1]) - 1)
+def divergence_dense(X, W, Ht, beta, bounds):
+    """Chunks of rows of X."""
+    totals = np.empty(len(bounds) - 1)
+    for c in prange(len(totals)):
+        _dense_chunk(c, X, W, Ht, beta, bounds, totals)
+    return _total(totals)
+
+
+@parallel(chunks=lambda *arguments: len(arguments[-1]) - 1)
+def divergence_csr(indptr, indices, data, W, Ht, beta, bounds):
+    """Chunks of rows of X: stored entries for beta = 2 and 1, unless cancellation forbids it, else all entries."""
+    n_chunks = len(bounds) - 1
+    totals = np.empty(n_chunks)
+    sizes = np.empty(n_chunks if beta == 1 or beta == 2 else 0)
+    for c in prange(n_chunks):
+        _csr_chunk(c, indptr, indices, data, W, Ht, beta, bounds, totals, sizes)
+    if len(sizes) == 0:
+        return _total(totals)
+    of_zeros = _of_zeros(W, Ht, beta)
+    total, size = of_zeros + _total(totals), of_zeros + _total(sizes)
+    if CANCELLED * size < total < np.inf:
+        return total
+    for c in prange(n_chunks):
+        _csr_chunk(c, indptr, indices, data, W, Ht, beta, bounds, totals, sizes[:0])
     return _total(totals)
 
 

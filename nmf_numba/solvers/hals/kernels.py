@@ -22,7 +22,7 @@ def _lanes(W):
     """Room for a sweep: the rows that go side by side, transposed, and a gradient of each."""
     n_components = W.shape[1]
     n_lanes = BLOCK if BLOCK * n_components * W.itemsize <= LANES_BYTES else BLOCK // 2
-    return np.zeros((n_components, n_lanes), W.dtype), np.zeros(n_lanes, W.dtype)
+    return np.empty((n_components, n_lanes), W.dtype), np.empty(n_lanes, W.dtype)
 
 
 @serial
@@ -41,14 +41,14 @@ def _add_products(gradient, Wt, gram, t):
 
 
 @serial
-def _sweep(W, gram, cross, order, Wt, gradient):
-    """(1) on a few rows side by side, one lane each, so that the compiler makes vectors of the lanes.
+def _sweep(W, gram, cross, l1, order, Wt, gradient):
+    """(1), with cross - l1 for cross, on a few rows side by side: the compiler makes vectors of these lanes.
 
-    A sum over components, row by row, would be a chain of additions instead. Unused lanes hold what was there before.
+    A sum over components, row by row, would be a chain of additions instead. Unused lanes hold anything.
     """
     n_rows, n_components = W.shape
     n_lanes = len(gradient)
-    zero = gradient[0] * 0
+    zero, l1 = W.dtype.type(0), W.dtype.type(l1)
     violation = 0.0
     for first in range(0, n_rows, n_lanes):
         n = min(n_lanes, n_rows - first)
@@ -57,7 +57,7 @@ def _sweep(W, gram, cross, order, Wt, gradient):
                 Wt[t, r] = W[first + r, t]
         for t in order:
             for r in range(n):
-                gradient[r] = -cross[first + r, t]
+                gradient[r] = l1 - cross[first + r, t]
             _add_products(gradient, Wt, gram, t)
             w, column_violation = Wt[t], zero
             for r in range(n):
@@ -73,168 +73,167 @@ def _sweep(W, gram, cross, order, Wt, gradient):
 
 
 @serial
-def _rows_dense(W, X, Ht, gram, l1, order, update_H, cross_H, gram_H):
-    """The row pass over one chunk; cross_H and gram_H become its share of H's sums."""
+def _fill(A, value):
+    """A[:] = value. A plain loop compiles in a tenth of the time of an array expression, as the next ones do."""
+    for i in range(A.shape[0]):
+        for j in range(A.shape[1]):
+            A[i, j] = value
+
+
+@serial
+def _add(A, B):
+    """A += B"""
+    for i in range(A.shape[0]):
+        for j in range(A.shape[1]):
+            A[i, j] += B[i, j]
+
+
+@serial
+def _rows_dense(c, W, X, Ht, gram, l1, order, update_H, bounds, violations, cross_H, gram_H):
+    """The row pass over chunk c: violations[c], cross_H[c] and gram_H[c] become its share."""
+    W, X = W[bounds[c] : bounds[c + 1]], X[bounds[c] : bounds[c + 1]]
     n_rows, n_components = W.shape
     cross = np.empty((min(BLOCK, n_rows), n_components), W.dtype)
-    share = np.empty_like(Ht)
+    share, square = np.empty((X.shape[1], n_components), W.dtype), np.empty((n_components, n_components), W.dtype)
     Wt, gradient = _lanes(W)
     violation = 0.0
-    cross_H[:], gram_H[:] = 0, 0
+    _fill(cross_H[c], 0)
+    _fill(gram_H[c], 0)
     for start in range(0, n_rows, BLOCK):
         stop = min(start + BLOCK, n_rows)
         rows, X_rows, cross_rows = W[start:stop], X[start:stop], cross[: stop - start]
         np.dot(X_rows, Ht, cross_rows)
-        cross_rows -= l1
-        violation += _sweep(rows, gram, cross_rows, order, Wt, gradient)
+        violation += _sweep(rows, gram, cross_rows, l1, order, Wt, gradient)
         if update_H:
             np.dot(X_rows.T, rows, share)
-            cross_H += share
-            gram_H += np.dot(rows.T, rows)
-    return violation
+            _add(cross_H[c], share)
+            np.dot(rows.T, rows, square)
+            _add(gram_H[c], square)
+    violations[c] = violation
 
 
 @serial
-def _rows_csr(W, indptr, indices, data, Ht, gram, l1, order, update_H, cross_H, gram_H):
-    """The row pass over one chunk. indptr begins at the chunk's first row; indices and data are X's own."""
+def _rows_csr(c, W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds, violations, cross_H, gram_H):
+    """The row pass over chunk c: violations[c], cross_H[c] and gram_H[c] become its share."""
+    W, indptr = W[bounds[c] : bounds[c + 1]], indptr[bounds[c] : bounds[c + 1] + 1]
     n_rows, n_components = W.shape
     cross = np.empty((min(BLOCK, n_rows), n_components), W.dtype)
+    sums, square = cross_H[c], np.empty((n_components, n_components), W.dtype)
     Wt, gradient = _lanes(W)
     violation = 0.0
-    cross_H[:], gram_H[:] = 0, 0
+    _fill(sums, 0)
+    _fill(gram_H[c], 0)
     for start in range(0, n_rows, BLOCK):
         stop = min(start + BLOCK, n_rows)
         rows, cross_rows = W[start:stop], cross[: stop - start]
         for i in range(start, stop):
             row = cross[i - start]
-            row[:] = -l1
+            for t in range(n_components):
+                row[t] = 0
             for p in range(indptr[i], indptr[i + 1]):
                 x, h = data[p], Ht[indices[p]]
                 for t in range(n_components):
                     row[t] += x * h[t]
-        violation += _sweep(rows, gram, cross_rows, order, Wt, gradient)
+        violation += _sweep(rows, gram, cross_rows, l1, order, Wt, gradient)
         if update_H:
             for i in range(start, stop):
                 w = W[i]
                 for p in range(indptr[i], indptr[i + 1]):
-                    x, column = data[p], cross_H[indices[p]]
+                    x, column = data[p], sums[indices[p]]
                     for t in range(n_components):
                         column[t] += x * w[t]
-            gram_H += np.dot(rows.T, rows)
-    return violation
+            np.dot(rows.T, rows, square)
+            _add(gram_H[c], square)
+    violations[c] = violation
 
 
 @serial
-def _add_in_order(parts, strip):
-    """The first part <- the sum of all parts, the first chunk first, in a strip of rows; in all rows for strip = -1."""
-    start, stop = (0, parts.shape[1]) if strip < 0 else (strip * STRIP, (strip + 1) * STRIP)
-    for c in range(1, len(parts)):
-        parts[0, start:stop] += parts[c, start:stop]
+def _room(n_chunks, Ht):
+    """Room for each chunk's violation, X'W and W'W."""
+    n_features, n_components = Ht.shape
+    cross_H = np.empty((n_chunks, n_features, n_components), Ht.dtype)
+    return np.empty(n_chunks), cross_H, np.empty((n_chunks, n_components, n_components), Ht.dtype)
 
 
 @serial
-def _total(parts):
-    """The sum of the chunks' parts, in order. As parts.sum() in a parallel function it would be launched itself."""
+def _add_in_order(strip, cross_H, gram_H):
+    """The first chunk's sums <- those of all chunks, in order, in one strip of rows; all of gram_H with the first."""
+    start, stop = strip * STRIP, (strip + 1) * STRIP
+    for c in range(1, len(cross_H)):
+        _add(cross_H[0, start:stop], cross_H[c, start:stop])
+        if strip == 0:
+            _add(gram_H[0], gram_H[c])
+
+
+@serial
+def _total(violations):
+    """Their sum in order. As violations.sum() in a parallel function it would be launched itself."""
     total = 0.0
-    for part in parts:
-        total += part
+    for violation in violations:
+        total += violation
     return total
 
 
-@parallel
-def gram(Ht, l2):
-    """Chunks of rows of Ht, each with a sum of its own."""
-    n_rows, n_components = Ht.shape
-    n_chunks = max(1, n_rows // CHUNK)
-    parts = np.empty((n_chunks, n_components, n_components), Ht.dtype)
-    if n_chunks == 1:
-        np.dot(Ht.T, Ht, parts[0])
-    else:
-        for c in prange(n_chunks):
-            rows = Ht[c * n_rows // n_chunks : (c + 1) * n_rows // n_chunks]
-            np.dot(rows.T, rows, parts[c])
-        _add_in_order(parts, -1)
-    for t in range(n_components):
+@serial
+def _gram_chunk(c, Ht, parts):
+    n = len(Ht)
+    rows = Ht[c * n // len(parts) : (c + 1) * n // len(parts)]
+    np.dot(rows.T, rows, parts[c])
+
+
+@serial
+def _gram_total(parts, l2):
+    for c in range(1, len(parts)):
+        _add(parts[0], parts[c])
+    for t in range(parts.shape[1]):
         parts[0, t, t] += l2
     return parts[0]
 
 
 @serial
-def _update_chunk(W, gram, cross, order):
+def _update_chunk(c, W, gram, cross, order, violations):
+    n, n_chunks = len(W), len(violations)
+    start, stop = c * n // n_chunks, (c + 1) * n // n_chunks
     Wt, gradient = _lanes(W)
-    return _sweep(W, gram, cross, order, Wt, gradient)
+    violations[c] = _sweep(W[start:stop], gram, cross[start:stop], 0, order, Wt, gradient)
 
 
-@parallel
+@parallel(chunks=lambda Ht, *_: len(Ht) // CHUNK)
+def gram(Ht, l2):
+    """Chunks of rows of Ht, each with a sum of its own."""
+    n_chunks, n_components = max(1, len(Ht) // CHUNK), Ht.shape[1]
+    parts = np.empty((n_chunks, n_components, n_components), Ht.dtype)
+    for c in prange(n_chunks):
+        _gram_chunk(c, Ht, parts)
+    return _gram_total(parts, l2)
+
+
+@parallel(chunks=lambda W, *_: len(W) // CHUNK)
 def update(W, gram, cross, order):
     """Chunks of rows of W, each with a violation of its own."""
-    n_rows = len(W)
-    n_chunks = max(1, n_rows // CHUNK)
-    violations = np.empty(n_chunks)
-    if n_chunks == 1:
-        violations[0] = _update_chunk(W, gram, cross, order)
-    else:
-        for c in prange(n_chunks):
-            start, stop = c * n_rows // n_chunks, (c + 1) * n_rows // n_chunks
-            violations[c] = _update_chunk(W[start:stop], gram, cross[start:stop], order)
+    violations = np.empty(max(1, len(W) // CHUNK))
+    for c in prange(len(violations)):
+        _update_chunk(c, W, gram, cross, order, violations)
     return _total(violations)
 
 
-@parallel
+@parallel(chunks=lambda *arguments: len(arguments[-1]) - 1)
 def row_pass_dense(W, X, Ht, gram, l1, order, update_H, bounds):
-    """One chunk after another, or side by side; the chunks begin and end at `bounds`."""
-    n_chunks = len(bounds) - 1
-    violations = np.empty(n_chunks)
-    n_features, n_components = Ht.shape
-    cross_H = np.empty((n_chunks, n_features, n_components), W.dtype)
-    gram_H = np.empty((n_chunks, n_components, n_components), W.dtype)
-    if n_chunks == 1:
-        violations[0] = _rows_dense(W, X, Ht, gram, l1, order, update_H, cross_H[0], gram_H[0])
-    else:
-        for c in prange(n_chunks):
-            start, stop = bounds[c], bounds[c + 1]
-            violations[c] = _rows_dense(
-                W[start:stop], X[start:stop], Ht, gram, l1, order, update_H, cross_H[c], gram_H[c]
-            )
-        if n_features <= STRIP:
-            _add_in_order(cross_H, -1)
-        else:
-            for strip in prange(n_features // STRIP + 1):
-                _add_in_order(cross_H, strip)
-        _add_in_order(gram_H, -1)
+    """Chunks of rows of X, each with sums of its own; then strips of the sums."""
+    violations, cross_H, gram_H = _room(len(bounds) - 1, Ht)
+    for c in prange(len(violations)):
+        _rows_dense(c, W, X, Ht, gram, l1, order, update_H, bounds, violations, cross_H, gram_H)
+    for strip in prange(len(Ht) // STRIP + 1):
+        _add_in_order(strip, cross_H, gram_H)
     return _total(violations), cross_H[0], gram_H[0]
 
 
-@parallel
+@parallel(chunks=lambda *arguments: len(arguments[-1]) - 1)
 def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds):
-    """One chunk after another, or side by side; the chunks begin and end at `bounds`."""
-    n_chunks = len(bounds) - 1
-    violations = np.empty(n_chunks)
-    n_features, n_components = Ht.shape
-    cross_H = np.empty((n_chunks, n_features, n_components), W.dtype)
-    gram_H = np.empty((n_chunks, n_components, n_components), W.dtype)
-    if n_chunks == 1:
-        violations[0] = _rows_csr(W, indptr, indices, data, Ht, gram, l1, order, update_H, cross_H[0], gram_H[0])
-    else:
-        for c in prange(n_chunks):
-            start, stop = bounds[c], bounds[c + 1]
-            violations[c] = _rows_csr(
-                W[start:stop],
-                indptr[start : stop + 1],
-                indices,
-                data,
-                Ht,
-                gram,
-                l1,
-                order,
-                update_H,
-                cross_H[c],
-                gram_H[c],
-            )
-        if n_features <= STRIP:
-            _add_in_order(cross_H, -1)
-        else:
-            for strip in prange(n_features // STRIP + 1):
-                _add_in_order(cross_H, strip)
-        _add_in_order(gram_H, -1)
+    """Chunks of rows of X, each with sums of its own; then strips of the sums."""
+    violations, cross_H, gram_H = _room(len(bounds) - 1, Ht)
+    for c in prange(len(violations)):
+        _rows_csr(c, W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds, violations, cross_H, gram_H)
+    for strip in prange(len(Ht) // STRIP + 1):
+        _add_in_order(strip, cross_H, gram_H)
     return _total(violations), cross_H[0], gram_H[0]

@@ -124,9 +124,9 @@ def _ratios(x, wh, p, beta):
     n_low = 0
     for j in range(n):
         n_low += wh[j] < floor
+        p[j] = wh[j]
     if beta < 1:
         _raise(wh)
-    p[:] = wh
     if beta < 2:
         _raise(p)
     _power(p, beta - 2)
@@ -138,6 +138,14 @@ def _ratios(x, wh, p, beta):
             wh[j] *= p[j]
     for j in range(n):
         p[j] *= x[j]
+
+
+@serial
+def _denominator_power(wh, beta):
+    """wh <- wh^(beta-1), floored where that is a negative power."""
+    if beta < 1:
+        _raise(wh)
+    _power(wh, beta - 1)
 
 
 @serial
@@ -157,27 +165,49 @@ def _renew(W, numerator, denominator, l1, l2, beta, flush):
 
 
 @serial
-def _column_sums(A):
-    """(1, n_columns)"""
-    total = np.zeros((1, A.shape[1]), A.dtype)
-    for i in range(len(A)):
-        total[0] += A[i]
-    return total
+def _fill(A, value):
+    """A[:] = value. A plain loop compiles in a tenth of the time of an array expression, as the next ones do."""
+    for i in range(A.shape[0]):
+        for j in range(A.shape[1]):
+            A[i, j] = value
 
 
 @serial
-def _rows_dense(W, X, Ht, fixed, beta, l1, l2, flush, update_H, numerator_H, denominator_H):
-    """The row pass over one chunk; numerator_H and denominator_H become its share of H's sums.
+def _add(A, B):
+    """A += B"""
+    for i in range(A.shape[0]):
+        for j in range(A.shape[1]):
+            A[i, j] += B[i, j]
+
+
+@serial
+def _add_rows(sums, A):
+    """sums[0] += the sum of A's rows"""
+    for i in range(A.shape[0]):
+        for j in range(A.shape[1]):
+            sums[0, j] += A[i, j]
+
+
+@serial
+def _block(n_rows, n_features):
+    """How many rows of WH are in cache at once."""
+    return max(1, min(n_rows, MOST_ROWS, BLOCK_ENTRIES // n_features))
+
+
+@serial
+def _rows_dense(c, W, X, Ht, fixed, beta, l1, l2, flush, update_H, bounds, numerator_H, denominator_H):
+    """The row pass over chunk c: numerator_H[c] and denominator_H[c] become its share of H's sums.
 
     fixed : H's part of W's denominator where it is the same for all rows: H H' for beta = 2, row sums of H for beta = 1
     """
-    n_rows, n_components = W.shape
-    n_features = len(Ht)
-    most = max(1, min(n_rows, MOST_ROWS, BLOCK_ENTRIES // n_features))
+    W, X = W[bounds[c] : bounds[c + 1]], X[bounds[c] : bounds[c + 1]]
+    (n_rows, n_components), n_features = W.shape, len(Ht)
+    most = _block(n_rows, n_features)
     WH, P = np.empty((most, n_features), W.dtype), np.empty((most, n_features), W.dtype)
     numerator, denominator = np.empty((most, n_components), W.dtype), np.empty((most, n_components), W.dtype)
-    share = np.empty_like(Ht)
-    numerator_H[:], denominator_H[:] = 0, 0
+    share, square = np.empty((n_features, n_components), W.dtype), np.empty((n_components, n_components), W.dtype)
+    _fill(numerator_H[c], 0)
+    _fill(denominator_H[c], 0)
     for start in range(0, n_rows, most):
         n = min(most, n_rows - start)
         rows, x, wh, p = W[start : start + n], X[start : start + n], WH[:n], P[:n]
@@ -185,30 +215,29 @@ def _rows_dense(W, X, Ht, fixed, beta, l1, l2, flush, update_H, numerator_H, den
         if beta == 2:
             np.dot(x, Ht, num)
             np.dot(rows, fixed, den)
-        else:
-            np.dot(rows, Ht.T, wh)
-            _ratios(x.reshape(x.size), wh.reshape(wh.size), p.reshape(p.size), beta)
-            np.dot(p, Ht, num)
-            if beta == 1:
-                den[:] = fixed
-            else:
-                np.dot(wh, Ht, den)
-        _renew(rows, num, den, l1, l2, beta, flush)
-        if not update_H:
+            _renew(rows, num, den, l1, l2, beta, flush)
+            if update_H:
+                np.dot(x.T, rows, share)
+                np.dot(rows.T, rows, square)
+                _add(denominator_H[c], square)
+                _add(numerator_H[c], share)
             continue
-        if beta == 2:
-            np.dot(x.T, rows, share)
-            denominator_H += np.dot(rows.T, rows)
-        else:
+        np.dot(rows, Ht.T, wh)
+        _ratios(x.reshape(x.size), wh.reshape(wh.size), p.reshape(p.size), beta)
+        np.dot(p, Ht, num)
+        if beta != 1:
+            np.dot(wh, Ht, den)
+        _renew(rows, num, fixed if beta == 1 else den, l1, l2, beta, flush)
+        if update_H:
             np.dot(rows, Ht.T, wh)
             _ratios(x.reshape(x.size), wh.reshape(wh.size), p.reshape(p.size), beta)
             if beta == 1:
-                denominator_H += _column_sums(rows)
+                _add_rows(denominator_H[c], rows)
             else:
                 np.dot(wh.T, rows, share)
-                denominator_H += share
+                _add(denominator_H[c], share)
             np.dot(p.T, rows, share)
-        numerator_H += share
+            _add(numerator_H[c], share)
 
 
 @serial
@@ -216,10 +245,11 @@ def _stored(x, w, columns, Ht, beta, wh, p):
     """p <- x * (w H)^(beta-2) at the stored entries of one row; wh is w H if it is there anyway (beta not 1 or 2)."""
     n, floor = len(columns), w.dtype.type(FLOOR)
     if beta == 2:
-        p[:n] = x
+        for q in range(n):
+            p[q] = x[q]
     elif beta == 1:
         for q in range(n):
-            h, product = Ht[columns[q]], w[0] * 0
+            h, product = Ht[columns[q]], w.dtype.type(0)
             for t in range(len(w)):
                 product += w[t] * h[t]
             p[q] = x[q] / max(product, floor)
@@ -232,170 +262,138 @@ def _stored(x, w, columns, Ht, beta, wh, p):
 
 
 @serial
-def _denominator_power(wh, beta):
-    """wh <- wh^(beta-1), floored where that is a negative power."""
-    if beta < 1:
-        _raise(wh)
-    _power(wh, beta - 1)
-
-
-@serial
-def _rows_csr(W, indptr, indices, data, Ht, fixed, beta, l1, l2, flush, update_H, numerator_H, denominator_H):
-    """The row pass over one chunk. indptr begins at the chunk's first row; indices and data are X's own."""
-    n_rows, n_components = W.shape
-    n_features = len(Ht)
-    dense = beta != 1 and beta != 2  # only then does the denominator need all of WH
-    most = max(1, min(n_rows, MOST_ROWS, BLOCK_ENTRIES // n_features))
+def _rows_csr(
+    c, W, indptr, indices, data, Ht, fixed, beta, l1, l2, flush, update_H, bounds, numerator_H, denominator_H
+):
+    """The row pass over chunk c: numerator_H[c] and denominator_H[c] become its share of H's sums."""
+    W, indptr, sums = W[bounds[c] : bounds[c + 1]], indptr[bounds[c] : bounds[c + 1] + 1], numerator_H[c]
+    (n_rows, n_components), n_features = W.shape, len(Ht)
+    whole = beta != 1 and beta != 2  # only then does the denominator need all of WH
+    most = _block(n_rows, n_features)
     longest = 0
     for i in range(n_rows):
         longest = max(longest, indptr[i + 1] - indptr[i])
-    WH, p = np.empty((most, n_features if dense else 0), W.dtype), np.empty(longest, W.dtype)
+    WH, p = np.empty((most, n_features if whole else 0), W.dtype), np.empty(longest, W.dtype)
     numerator, denominator = np.empty((most, n_components), W.dtype), np.empty((most, n_components), W.dtype)
-    share = np.empty((n_features if dense else 0, n_components), W.dtype)
-    numerator_H[:], denominator_H[:] = 0, 0
+    share = np.empty((n_features if whole else n_components, n_components), W.dtype)
+    _fill(sums, 0)
+    _fill(denominator_H[c], 0)
     for start in range(0, n_rows, most):
         n = min(most, n_rows - start)
         rows, wh, num, den = W[start : start + n], WH[:n], numerator[:n], denominator[:n]
-        if dense:
+        if whole:
             np.dot(rows, Ht.T, wh)
         for i in range(n):
             first, last = indptr[start + i], indptr[start + i + 1]
             columns, row = indices[first:last], num[i]
             _stored(data[first:last], rows[i], columns, Ht, beta, wh[i], p)
-            row[:] = 0
+            for t in range(n_components):
+                row[t] = 0
             for q in range(last - first):
                 h = Ht[columns[q]]
                 for t in range(n_components):
                     row[t] += p[q] * h[t]
-        if dense:
+        if whole:
             _denominator_power(wh.reshape(wh.size), beta)
             np.dot(wh, Ht, den)
         elif beta == 2:
             np.dot(rows, fixed, den)
-        else:
-            den[:] = fixed
-        _renew(rows, num, den, l1, l2, beta, flush)
+        _renew(rows, num, fixed if beta == 1 else den, l1, l2, beta, flush)
         if not update_H:
             continue
-        if dense:
+        if whole:
             np.dot(rows, Ht.T, wh)
         for i in range(n):
             first, last = indptr[start + i], indptr[start + i + 1]
             columns, w = indices[first:last], rows[i]
             _stored(data[first:last], w, columns, Ht, beta, wh[i], p)
             for q in range(last - first):
-                column = numerator_H[columns[q]]
+                column = sums[columns[q]]
                 for t in range(n_components):
                     column[t] += p[q] * w[t]
-        if dense:
+        if whole:
             _denominator_power(wh.reshape(wh.size), beta)
             np.dot(wh.T, rows, share)
-            denominator_H += share
+            _add(denominator_H[c], share)
         elif beta == 2:
-            denominator_H += np.dot(rows.T, rows)
+            np.dot(rows.T, rows, share)
+            _add(denominator_H[c], share)
         else:
-            denominator_H += _column_sums(rows)
+            _add_rows(denominator_H[c], rows)
 
 
 @serial
-def _fixed(Ht, beta):
-    """What all rows' denominators share: H H' for beta = 2, the row sums of H for beta = 1, else nothing."""
+def _room(n_chunks, Ht, beta):
+    """What all rows' denominators share (H H' for beta = 2, the row sums of H for beta = 1), and room for the sums."""
+    n_features, n_components = Ht.shape
+    n = 1 if beta == 1 else n_components if beta == 2 else n_features
+    fixed = np.empty((n if beta == 1 or beta == 2 else 1, n_components), Ht.dtype)
     if beta == 2:
-        return np.dot(Ht.T, Ht)
-    if beta == 1:
-        return _column_sums(Ht)
-    return np.empty((len(Ht), Ht.shape[1]), Ht.dtype)
+        np.dot(Ht.T, Ht, fixed)
+    elif beta == 1:
+        _fill(fixed, 0)
+        _add_rows(fixed, Ht)
+    numerator_H = np.empty((n_chunks, n_features, n_components), Ht.dtype)
+    return fixed, numerator_H, np.empty((n_chunks, n, n_components), Ht.dtype)
 
 
 @serial
-def _add_in_order(numerators, denominators, strip):
-    """The first part <- the sum of all parts, the first chunk first, in one strip of rows."""
+def _add_in_order(strip, numerators, denominators):
+    """The first chunk's sums <- those of all chunks, in order, in one strip of rows."""
     start, stop = strip * STRIP, (strip + 1) * STRIP
     for c in range(1, len(numerators)):
-        numerators[0, start:stop] += numerators[c, start:stop]
-        denominators[0, start:stop] += denominators[c, start:stop]
+        _add(numerators[0, start:stop], numerators[c, start:stop])
+        _add(denominators[0, start:stop], denominators[c, start:stop])
 
 
 @serial
 def _whole(denominator_H, Ht, beta):
     """H's denominator from its sum over rows of X: W'W for beta = 2, column sums of W for beta = 1."""
+    if beta != 1 and beta != 2:
+        return denominator_H
+    whole = np.empty((Ht.shape[0], Ht.shape[1]), Ht.dtype)
     if beta == 2:
-        return np.dot(Ht, denominator_H)
-    if beta == 1:
-        whole = np.empty_like(Ht)
-        whole[:] = denominator_H
-        return whole
-    return denominator_H
+        np.dot(Ht, denominator_H, whole)
+    else:
+        for j in range(len(whole)):
+            for t in range(whole.shape[1]):
+                whole[j, t] = denominator_H[0, t]
+    return whole
 
 
-@parallel
+@serial
+def _update_chunk(c, n_chunks, W, numerator, denominator, l1, l2, beta, flush):
+    start, stop = c * len(W) // n_chunks, (c + 1) * len(W) // n_chunks
+    _renew(W[start:stop], numerator[start:stop], denominator[start:stop], l1, l2, beta, flush)
+
+
+@parallel(chunks=lambda W, *_: len(W) // CHUNK)
 def update(W, numerator, denominator, l1, l2, beta, flush):
     """Chunks of rows of W."""
-    n_rows = len(W)
-    n_chunks = max(1, n_rows // CHUNK)
-    if n_chunks == 1:
-        _renew(W, numerator, denominator, l1, l2, beta, flush)
-    else:
-        for c in prange(n_chunks):
-            start, stop = c * n_rows // n_chunks, (c + 1) * n_rows // n_chunks
-            _renew(W[start:stop], numerator[start:stop], denominator[start:stop], l1, l2, beta, flush)
+    n_chunks = max(1, len(W) // CHUNK)
+    for c in prange(n_chunks):
+        _update_chunk(c, n_chunks, W, numerator, denominator, l1, l2, beta, flush)
 
 
-@parallel
+@parallel(chunks=lambda *arguments: len(arguments[-1]) - 1)
 def row_pass_dense(W, X, Ht, beta, l1, l2, flush, update_H, bounds):
-    """One chunk after another, or side by side; the chunks begin and end at `bounds`."""
-    n_chunks, n_features, n_components = len(bounds) - 1, Ht.shape[0], Ht.shape[1]
-    fixed = _fixed(Ht, beta)
-    numerator_H = np.empty((n_chunks, n_features, n_components), W.dtype)
-    denominator_H = np.empty((n_chunks, len(fixed), n_components), W.dtype)
-    if n_chunks == 1:
-        _rows_dense(W, X, Ht, fixed, beta, l1, l2, flush, update_H, numerator_H[0], denominator_H[0])
-    else:
-        for c in prange(n_chunks):
-            start, stop = bounds[c], bounds[c + 1]
-            _rows_dense(
-                W[start:stop], X[start:stop], Ht, fixed, beta, l1, l2, flush, update_H, numerator_H[c], denominator_H[c]
-            )
-        n_strips = max(n_features, len(fixed)) // STRIP + 1
-        if n_strips == 1:
-            _add_in_order(numerator_H, denominator_H, 0)
-        else:
-            for strip in prange(n_strips):
-                _add_in_order(numerator_H, denominator_H, strip)
+    """Chunks of rows of X, each with sums of its own; then strips of the sums."""
+    fixed, numerator_H, denominator_H = _room(len(bounds) - 1, Ht, beta)
+    for c in prange(len(bounds) - 1):
+        _rows_dense(c, W, X, Ht, fixed, beta, l1, l2, flush, update_H, bounds, numerator_H, denominator_H)
+    for strip in prange(max(len(Ht), Ht.shape[1]) // STRIP + 1):
+        _add_in_order(strip, numerator_H, denominator_H)
     return numerator_H[0], _whole(denominator_H[0], Ht, beta)
 
 
-@parallel
+@parallel(chunks=lambda *arguments: len(arguments[-1]) - 1)
 def row_pass_csr(W, indptr, indices, data, Ht, beta, l1, l2, flush, update_H, bounds):
-    """One chunk after another, or side by side; the chunks begin and end at `bounds`."""
-    n_chunks, n_features, n_components = len(bounds) - 1, Ht.shape[0], Ht.shape[1]
-    fixed = _fixed(Ht, beta)
-    numerator_H = np.empty((n_chunks, n_features, n_components), W.dtype)
-    denominator_H = np.empty((n_chunks, len(fixed), n_components), W.dtype)
-    if n_chunks == 1:
-        _rows_csr(W, indptr, indices, data, Ht, fixed, beta, l1, l2, flush, update_H, numerator_H[0], denominator_H[0])
-    else:
-        for c in prange(n_chunks):
-            start, stop = bounds[c], bounds[c + 1]
-            _rows_csr(
-                W[start:stop],
-                indptr[start : stop + 1],
-                indices,
-                data,
-                Ht,
-                fixed,
-                beta,
-                l1,
-                l2,
-                flush,
-                update_H,
-                numerator_H[c],
-                denominator_H[c],
-            )
-        n_strips = max(n_features, len(fixed)) // STRIP + 1
-        if n_strips == 1:
-            _add_in_order(numerator_H, denominator_H, 0)
-        else:
-            for strip in prange(n_strips):
-                _add_in_order(numerator_H, denominator_H, strip)
+    """Chunks of rows of X, each with sums of its own; then strips of the sums."""
+    fixed, numerator_H, denominator_H = _room(len(bounds) - 1, Ht, beta)
+    for c in prange(len(bounds) - 1):
+        _rows_csr(
+            c, W, indptr, indices, data, Ht, fixed, beta, l1, l2, flush, update_H, bounds, numerator_H, denominator_H
+        )
+    for strip in prange(max(len(Ht), Ht.shape[1]) // STRIP + 1):
+        _add_in_order(strip, numerator_H, denominator_H)
     return numerator_H[0], _whole(denominator_H[0], Ht, beta)
