@@ -13,8 +13,12 @@ from benchmarks.cases import is_sparse
 from nmf_numba import non_negative_factorization as ours
 
 
+SETTLE = 0.2  # seconds: threads of the library that ran before spin for a while, on the cores that are timed
+
+
 def run(function, case, X, W, H, n_iter):
     """Fit from the given start and return the result and the seconds it took."""
+    time.sleep(SETTLE)
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -67,7 +71,7 @@ def floor(case, X, W, H, repeats):
     return 1000 * total
 
 
-def measure(case, *, n_threads, shrink=1, rounds=5, seconds=1.5):
+def measure(case, *, n_threads, shrink=1, rounds=5, seconds=1.0):
     """One row of the table. Ours and theirs take turns; the medians and the ratio of each turn count."""
     X, W, H = case.make(shrink)
     numba.set_num_threads(n_threads)

@@ -15,7 +15,7 @@ from nmf_numba.validation import Matrix
 
 CHUNKS = 64  # at most: enough for as many cores
 CHUNK_WORK = 1 << 22  # multiply-adds with X that are worth a chunk of their own, about a millisecond
-SUMS_SHARE = 16  # a chunk multiplies and adds at least this much per entry of the sums it fills
+SUMS_SHARE = {"dense": 256, "csr": 16}  # a chunk's multiply-adds per entry of its sums, at least: else these cost more
 SUMS_BYTES = 48 << 20  # all chunks' sums together
 
 
@@ -75,7 +75,7 @@ class Problem:
         n_chunks = min(
             CHUNKS,
             int(cost[-1] * n_components // CHUNK_WORK),
-            int(cost[-1] // (SUMS_SHARE * n_features)),
+            int(cost[-1] // (SUMS_SHARE[self.layout] * n_features)),
             int(SUMS_BYTES // (n_features * n_components * self.X.dtype.itemsize)),
         )
         if n_chunks < 2:

@@ -12,7 +12,7 @@ from numba import prange
 from nmf_numba._jit import parallel, serial
 
 LANES_BYTES = 32 << 10  # rows that go through a sweep side by side: as many as a core's first cache holds
-BLOCK = 64  # rows whose X Ht, renewal, X'W and W'W are done before the next rows are read
+BLOCK = 256  # rows whose X Ht, renewal, X'W and W'W are done before the next rows are read
 CHUNK = 1024  # rows per chunk where only W is seen, not X
 STRIP = 256  # rows of H's sums that are added up together
 
@@ -21,7 +21,7 @@ STRIP = 256  # rows of H's sums that are added up together
 def _lanes(W):
     """Room for a sweep: the rows that go side by side, transposed, and a gradient of each."""
     n_components = W.shape[1]
-    n_lanes = BLOCK if BLOCK * n_components * W.itemsize <= LANES_BYTES else BLOCK // 2
+    n_lanes = 64 if 64 * n_components * W.itemsize <= LANES_BYTES else 32
     return np.empty((n_components, n_lanes), W.dtype), np.empty(n_lanes, W.dtype)
 
 
@@ -89,6 +89,23 @@ def _add(A, B):
 
 
 @serial
+def _gather(row, columns, x, Ht):
+    """row <- x Ht[columns]. Four entries at a time: the row is then loaded and stored once for four."""
+    n, n_components = len(x), len(row)
+    for t in range(n_components):
+        row[t] = 0
+    for p in range(0, n - 3, 4):
+        x0, x1, x2, x3 = x[p], x[p + 1], x[p + 2], x[p + 3]
+        h0, h1, h2, h3 = Ht[columns[p]], Ht[columns[p + 1]], Ht[columns[p + 2]], Ht[columns[p + 3]]
+        for t in range(n_components):
+            row[t] += x0 * h0[t] + x1 * h1[t] + x2 * h2[t] + x3 * h3[t]
+    for p in range(n // 4 * 4, n):
+        h = Ht[columns[p]]
+        for t in range(n_components):
+            row[t] += x[p] * h[t]
+
+
+@serial
 def _rows_dense(c, W, X, Ht, gram, l1, order, update_H, bounds, violations, cross_H, gram_H):
     """The row pass over chunk c: violations[c], cross_H[c] and gram_H[c] become its share."""
     W, X = W[bounds[c] : bounds[c + 1]], X[bounds[c] : bounds[c + 1]]
@@ -97,14 +114,18 @@ def _rows_dense(c, W, X, Ht, gram, l1, order, update_H, bounds, violations, cros
     share, square = np.empty((X.shape[1], n_components), W.dtype), np.empty((n_components, n_components), W.dtype)
     Wt, gradient = _lanes(W)
     violation = 0.0
-    _fill(cross_H[c], 0)
-    _fill(gram_H[c], 0)
+    if n_rows == 0 or not update_H:
+        _fill(cross_H[c], 0)
+        _fill(gram_H[c], 0)
     for start in range(0, n_rows, BLOCK):
         stop = min(start + BLOCK, n_rows)
         rows, X_rows, cross_rows = W[start:stop], X[start:stop], cross[: stop - start]
         np.dot(X_rows, Ht, cross_rows)
         violation += _sweep(rows, gram, cross_rows, l1, order, Wt, gradient)
-        if update_H:
+        if update_H and start == 0:
+            np.dot(X_rows.T, rows, cross_H[c])
+            np.dot(rows.T, rows, gram_H[c])
+        elif update_H:
             np.dot(X_rows.T, rows, share)
             _add(cross_H[c], share)
             np.dot(rows.T, rows, square)
@@ -127,13 +148,7 @@ def _rows_csr(c, W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds
         stop = min(start + BLOCK, n_rows)
         rows, cross_rows = W[start:stop], cross[: stop - start]
         for i in range(start, stop):
-            row = cross[i - start]
-            for t in range(n_components):
-                row[t] = 0
-            for p in range(indptr[i], indptr[i + 1]):
-                x, h = data[p], Ht[indices[p]]
-                for t in range(n_components):
-                    row[t] += x * h[t]
+            _gather(cross[i - start], indices[indptr[i] : indptr[i + 1]], data[indptr[i] : indptr[i + 1]], Ht)
         violation += _sweep(rows, gram, cross_rows, l1, order, Wt, gradient)
         if update_H:
             for i in range(start, stop):

@@ -14,8 +14,8 @@ from nmf_numba._jit import exact, parallel, serial
 
 FLOOR = 2.0**-23  # as in reference.py
 
-BLOCK_ENTRIES = 1 << 15  # entries of WH in a block: 256 KB
-MOST_ROWS = 64  # rows in a block, where X has few columns
+BLOCK_ENTRIES = 1 << 17  # entries of WH in a block: 1 MB, which outlives the steps between its making and its use
+MOST_ROWS = 128  # rows in a block, where X has few columns
 CHUNK = 1024  # rows per chunk where only W is seen, not X
 STRIP = 256  # rows of H's sums that are added up together
 
@@ -241,6 +241,23 @@ def _rows_dense(c, W, X, Ht, fixed, beta, l1, l2, flush, update_H, bounds, numer
 
 
 @serial
+def _gather(row, columns, x, Ht):
+    """row <- x Ht[columns]. Four entries at a time: the row is then loaded and stored once for four."""
+    n, n_components = len(x), len(row)
+    for t in range(n_components):
+        row[t] = 0
+    for p in range(0, n - 3, 4):
+        x0, x1, x2, x3 = x[p], x[p + 1], x[p + 2], x[p + 3]
+        h0, h1, h2, h3 = Ht[columns[p]], Ht[columns[p + 1]], Ht[columns[p + 2]], Ht[columns[p + 3]]
+        for t in range(n_components):
+            row[t] += x0 * h0[t] + x1 * h1[t] + x2 * h2[t] + x3 * h3[t]
+    for p in range(n // 4 * 4, n):
+        h = Ht[columns[p]]
+        for t in range(n_components):
+            row[t] += x[p] * h[t]
+
+
+@serial
 def _stored(x, w, columns, Ht, beta, wh, p):
     """p <- x * (w H)^(beta-2) at the stored entries of one row; wh is w H if it is there anyway (beta not 1 or 2)."""
     n, floor = len(columns), w.dtype.type(FLOOR)
@@ -248,11 +265,22 @@ def _stored(x, w, columns, Ht, beta, wh, p):
         for q in range(n):
             p[q] = x[q]
     elif beta == 1:
-        for q in range(n):
-            h, product = Ht[columns[q]], w.dtype.type(0)
+        for q in range(0, n - 3, 4):
+            h0, h1, h2, h3 = Ht[columns[q]], Ht[columns[q + 1]], Ht[columns[q + 2]], Ht[columns[q + 3]]
+            w0 = w1 = w2 = w3 = w.dtype.type(0)
             for t in range(len(w)):
-                product += w[t] * h[t]
-            p[q] = x[q] / max(product, floor)
+                w0 += w[t] * h0[t]
+                w1 += w[t] * h1[t]
+                w2 += w[t] * h2[t]
+                w3 += w[t] * h3[t]
+            p[q], p[q + 1], p[q + 2], p[q + 3] = w0, w1, w2, w3
+        for q in range(n // 4 * 4, n):
+            h, wh_q = Ht[columns[q]], w.dtype.type(0)
+            for t in range(len(w)):
+                wh_q += w[t] * h[t]
+            p[q] = wh_q
+        for q in range(n):
+            p[q] = x[q] / max(p[q], floor)
     else:
         for q in range(n):
             p[q] = max(wh[columns[q]], floor) if beta < 2 else wh[columns[q]]
@@ -287,12 +315,7 @@ def _rows_csr(
             first, last = indptr[start + i], indptr[start + i + 1]
             columns, row = indices[first:last], num[i]
             _stored(data[first:last], rows[i], columns, Ht, beta, wh[i], p)
-            for t in range(n_components):
-                row[t] = 0
-            for q in range(last - first):
-                h = Ht[columns[q]]
-                for t in range(n_components):
-                    row[t] += p[q] * h[t]
+            _gather(row, columns, p[: last - first], Ht)
         if whole:
             _denominator_power(wh.reshape(wh.size), beta)
             np.dot(wh, Ht, den)
