@@ -12,7 +12,6 @@ from sklearn.decomposition import non_negative_factorization as theirs
 from benchmarks.cases import is_sparse
 from nmf_numba import non_negative_factorization as ours
 
-
 SETTLE = 0.2  # seconds: threads of the library that ran before spin for a while, on the cores that are timed
 
 

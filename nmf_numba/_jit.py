@@ -128,25 +128,34 @@ class _OneBlasThread:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.users = 0
-        self.limit: Any = None
+        self.before: list[int] = []
 
     @functools.cached_property
-    def controller(self) -> threadpoolctl.ThreadpoolController:
+    def libraries(self) -> Any:
         import scipy.linalg  # noqa: F401, PLC0415  (its BLAS must be loaded to be found)
 
-        return threadpoolctl.ThreadpoolController().select(user_api="blas")
+        return threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
+
+    @staticmethod
+    def set(library: Any, n_threads: int) -> None:
+        # threadpoolctl 3.8 ignores all Python threads but the first that has set a limit. Users are counted here
+        # instead: the setting belongs to the process, and whoever is last restores it.
+        getattr(library, "_real_set_num_threads", library.set_num_threads)(n_threads)
 
     def enter(self) -> None:
         with self.lock:
             if self.users == 0:
-                self.limit = self.controller.limit(limits=1)
+                self.before = [library.get_num_threads() for library in self.libraries]
+                for library in self.libraries:
+                    self.set(library, 1)
             self.users += 1
 
     def leave(self) -> None:
         with self.lock:
             self.users -= 1
             if self.users == 0:
-                self.limit.restore_original_limits()
+                for library, n_threads in zip(self.libraries, self.before, strict=True):
+                    self.set(library, n_threads)
 
 
 _one_blas_thread = _OneBlasThread()

@@ -146,3 +146,28 @@ def test_blas_is_restored_after_an_error():
             fit(make_X("dense", 200), 3, shuffle=True, random_state=Broken(0))
         assert blas_threads() == before
         assert fit(make_X("dense", 200), 3, max_iter=1, tol=0).n_iter == 1
+
+
+def test_blas_is_held_and_restored_in_any_thread():
+    """Whichever Python thread set a limit first, and whichever leaves last."""
+    seen = []
+
+    class Spy(np.random.RandomState):
+        def permutation(self, x):
+            seen.append(blas_threads())
+            return super().permutation(x)
+
+    def work():
+        fit(make_X("dense", 200), 3, shuffle=True, random_state=Spy(0), max_iter=20, tol=0)
+
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        work()
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(seen) == 5 * 40
+        assert all(n == 1 for threads in seen for n in threads)
+        assert blas_threads() == before
