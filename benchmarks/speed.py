@@ -13,6 +13,7 @@ from benchmarks.cases import is_sparse
 from nmf_numba import non_negative_factorization as ours
 
 SETTLE = 0.2  # seconds: threads of the library that ran before spin for a while, on the cores that are timed
+LEAST = 8  # iterations: over fewer, the difference of two fits is mostly that of their starts
 
 
 def run(function, case, X, W, H, n_iter):
@@ -79,8 +80,8 @@ def measure(case, *, n_threads, shrink=1, rounds=5, seconds=1.0):
         tolerance = 1e-9 if case.dtype == "float64" else 1e-3
         if difference > tolerance:
             raise AssertionError(f"{case.name}: the factors differ by {difference:.2g}")
-        _, once = run(theirs, case, X, W, H, 2)
-        n_iter = int(min(300, max(2, seconds / max(once / 2, 1e-5))))
+        guess = max(per_iteration(function, case, X, W, H, LEAST) for function in (ours, theirs)) / 1000
+        n_iter = int(min(300, max(LEAST, seconds / max(guess, 1e-5))))
         mine, yours = [], []
         for _ in range(rounds):
             mine.append(per_iteration(ours, case, X, W, H, n_iter))

@@ -14,9 +14,9 @@ from scipy import sparse
 from nmf_numba.validation import Matrix
 
 CHUNKS = 64  # at most: enough for as many cores
-CHUNK_WORK = 1 << 22  # multiply-adds with X that are worth a chunk of their own, about a millisecond
+CHUNK_WORK = 1 << 19  # multiply-adds with X that are worth a chunk of their own: about 0.1 ms, ten times a launch
 SUMS_SHARE = {"dense": 256, "csr": 16}  # a chunk's multiply-adds per entry of its sums, at least: else these cost more
-SUMS_BYTES = 48 << 20  # all chunks' sums together
+SUMS_BYTES = 31 << 20  # all chunks' sums together: what is larger, glibc returns and clears anew in every iteration
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -70,12 +70,13 @@ class Problem:
         number of threads. They are bounded by stored entries, not rows: rows of a sparse X differ in length.
         """
         n_samples, n_features = self.X.shape
-        stored = np.arange(n_samples + 1) * n_features if self.layout == "dense" else self.X.indptr
+        whole = self.layout == "dense" or self.beta not in (1, 2)  # the other losses need WH at every entry of a CSR
+        stored = np.arange(n_samples + 1) * n_features if whole else self.X.indptr
         cost = stored + np.arange(n_samples + 1) * n_components  # per component
         n_chunks = min(
             CHUNKS,
             int(cost[-1] * n_components // CHUNK_WORK),
-            int(cost[-1] // (SUMS_SHARE[self.layout] * n_features)),
+            int(cost[-1] // (SUMS_SHARE["dense" if whole else "csr"] * n_features)),
             int(SUMS_BYTES // (n_features * n_components * self.X.dtype.itemsize)),
         )
         if n_chunks < 2:

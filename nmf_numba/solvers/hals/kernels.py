@@ -89,6 +89,14 @@ def _add(A, B):
 
 
 @serial
+def _add_product(total, A, B, share, first):
+    """total += A B by way of share; total = A B where nothing was added yet."""
+    np.dot(A, B, total if first else share)
+    if not first:
+        _add(total, share)
+
+
+@serial
 def _gather(row, columns, x, Ht):
     """row <- x Ht[columns]. Four entries at a time: the row is then loaded and stored once for four."""
     n, n_components = len(x), len(row)
@@ -122,14 +130,9 @@ def _rows_dense(c, W, X, Ht, gram, l1, order, update_H, bounds, violations, cros
         rows, X_rows, cross_rows = W[start:stop], X[start:stop], cross[: stop - start]
         np.dot(X_rows, Ht, cross_rows)
         violation += _sweep(rows, gram, cross_rows, l1, order, Wt, gradient)
-        if update_H and start == 0:
-            np.dot(X_rows.T, rows, cross_H[c])
-            np.dot(rows.T, rows, gram_H[c])
-        elif update_H:
-            np.dot(X_rows.T, rows, share)
-            _add(cross_H[c], share)
-            np.dot(rows.T, rows, square)
-            _add(gram_H[c], square)
+        if update_H:
+            _add_product(cross_H[c], X_rows.T, rows, share, start == 0)
+            _add_product(gram_H[c], rows.T, rows, square, start == 0)
     violations[c] = violation
 
 
@@ -143,7 +146,8 @@ def _rows_csr(c, W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds
     Wt, gradient = _lanes(W)
     violation = 0.0
     _fill(sums, 0)
-    _fill(gram_H[c], 0)
+    if n_rows == 0 or not update_H:
+        _fill(gram_H[c], 0)
     for start in range(0, n_rows, BLOCK):
         stop = min(start + BLOCK, n_rows)
         rows, cross_rows = W[start:stop], cross[: stop - start]
@@ -157,8 +161,7 @@ def _rows_csr(c, W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds
                     x, column = data[p], sums[indices[p]]
                     for t in range(n_components):
                         column[t] += x * w[t]
-            np.dot(rows.T, rows, square)
-            _add(gram_H[c], square)
+            _add_product(gram_H[c], rows.T, rows, square, start == 0)
     violations[c] = violation
 
 

@@ -117,9 +117,26 @@ def _raise(x):
 def _ratios(x, wh, p, beta):
     """p <- x * wh^(beta-2), and wh <- wh^(beta-1) unless beta = 1; floored where the power is negative."""
     floor, n = wh.dtype.type(FLOOR), len(wh)
+    one, root_floor = wh.dtype.type(1), np.sqrt(floor)
     if beta == 1:
         for j in range(n):
             p[j] = x[j] / max(wh[j], floor)
+        return
+    if beta == 0:  # here and at 0.5 and 1.5: one pass over the block instead of a pass for each power
+        for j in range(n):
+            wh[j] = one / max(wh[j], floor)
+            p[j] = x[j] * (wh[j] * wh[j])
+        return
+    if beta == 0.5:
+        for j in range(n):
+            inverse = one / max(wh[j], floor)
+            wh[j] = np.sqrt(inverse)
+            p[j] = x[j] * (inverse * wh[j])
+        return
+    if beta == 1.5:
+        for j in range(n):
+            wh[j] = np.sqrt(wh[j])
+            p[j] = x[j] / max(wh[j], root_floor)
         return
     n_low = 0
     for j in range(n):
@@ -181,6 +198,14 @@ def _add(A, B):
 
 
 @serial
+def _add_product(total, A, B, share, first):
+    """total += A B by way of share; total = A B where nothing was added yet."""
+    np.dot(A, B, total if first else share)
+    if not first:
+        _add(total, share)
+
+
+@serial
 def _add_rows(sums, A):
     """sums[0] += the sum of A's rows"""
     for i in range(A.shape[0]):
@@ -195,49 +220,63 @@ def _block(n_rows, n_features):
 
 
 @serial
-def _rows_dense(c, W, X, Ht, fixed, beta, l1, l2, flush, update_H, bounds, numerator_H, denominator_H):
-    """The row pass over chunk c: numerator_H[c] and denominator_H[c] become its share of H's sums.
+def _renew_block(rows, num, den, wh, Ht, fixed, l1, l2, beta, flush):
+    """Renew a block of rows, given their numerator and wh = (WH)^(beta-1).
 
-    fixed : H's part of W's denominator where it is the same for all rows: H H' for beta = 2, row sums of H for beta = 1
+    fixed : H's part of the denominator where it is the same for all rows: H H' for beta = 2, row sums of H for beta = 1
     """
+    if beta == 2:
+        np.dot(rows, fixed, den)
+    elif beta != 1:
+        np.dot(wh, Ht, den)
+    _renew(rows, num, fixed if beta == 1 else den, l1, l2, beta, flush)
+
+
+@serial
+def _add_denominator(total, rows, wh, share, square, beta, first):
+    """Add a block's part of H's denominator: W'W for beta = 2, column sums of W for beta = 1, else wh'W."""
+    if beta == 2:
+        _add_product(total, rows.T, rows, square, first)
+    elif beta == 1:
+        _add_rows(total, rows)
+    else:
+        _add_product(total, wh.T, rows, share, first)
+
+
+@serial
+def _ratios_dense(rows, x, Ht, beta, wh, p):
+    """x * (WH)^(beta-2) of a block, and wh <- (WH)^(beta-1) if that is not 1 or WH itself."""
+    if beta == 2:
+        return x
+    np.dot(rows, Ht.T, wh)
+    _ratios(x.reshape(x.size), wh.reshape(wh.size), p.reshape(p.size), beta)
+    return p
+
+
+@serial
+def _rows_dense(c, W, X, Ht, fixed, beta, l1, l2, flush, update_H, bounds, numerator_H, denominator_H):
+    """The row pass over chunk c: numerator_H[c] and denominator_H[c] become its share of H's sums."""
     W, X = W[bounds[c] : bounds[c + 1]], X[bounds[c] : bounds[c + 1]]
     (n_rows, n_components), n_features = W.shape, len(Ht)
     most = _block(n_rows, n_features)
     WH, P = np.empty((most, n_features), W.dtype), np.empty((most, n_features), W.dtype)
     numerator, denominator = np.empty((most, n_components), W.dtype), np.empty((most, n_components), W.dtype)
     share, square = np.empty((n_features, n_components), W.dtype), np.empty((n_components, n_components), W.dtype)
-    _fill(numerator_H[c], 0)
-    _fill(denominator_H[c], 0)
+    if n_rows == 0 or not update_H:
+        _fill(numerator_H[c], 0)
+    if n_rows == 0 or not update_H or beta == 1:
+        _fill(denominator_H[c], 0)
     for start in range(0, n_rows, most):
         n = min(most, n_rows - start)
-        rows, x, wh, p = W[start : start + n], X[start : start + n], WH[:n], P[:n]
-        num, den = numerator[:n], denominator[:n]
-        if beta == 2:
-            np.dot(x, Ht, num)
-            np.dot(rows, fixed, den)
-            _renew(rows, num, den, l1, l2, beta, flush)
-            if update_H:
-                np.dot(x.T, rows, share)
-                np.dot(rows.T, rows, square)
-                _add(denominator_H[c], square)
-                _add(numerator_H[c], share)
-            continue
-        np.dot(rows, Ht.T, wh)
-        _ratios(x.reshape(x.size), wh.reshape(wh.size), p.reshape(p.size), beta)
-        np.dot(p, Ht, num)
-        if beta != 1:
-            np.dot(wh, Ht, den)
-        _renew(rows, num, fixed if beta == 1 else den, l1, l2, beta, flush)
-        if update_H:
-            np.dot(rows, Ht.T, wh)
-            _ratios(x.reshape(x.size), wh.reshape(wh.size), p.reshape(p.size), beta)
-            if beta == 1:
-                _add_rows(denominator_H[c], rows)
+        rows, x, wh, num = W[start : start + n], X[start : start + n], WH[:n], numerator[:n]
+        for is_for_H in range(1 + update_H):  # W's half, then H's with the new rows of W, while x is in cache
+            ratios = _ratios_dense(rows, x, Ht, beta, wh, P[:n])
+            if is_for_H:
+                _add_product(numerator_H[c], ratios.T, rows, share, start == 0)
+                _add_denominator(denominator_H[c], rows, wh, share, square, beta, start == 0)
             else:
-                np.dot(wh.T, rows, share)
-                _add(denominator_H[c], share)
-            np.dot(p.T, rows, share)
-            _add(numerator_H[c], share)
+                np.dot(ratios, Ht, num)
+                _renew_block(rows, num, denominator[:n], wh, Ht, fixed, l1, l2, beta, flush)
 
 
 @serial
@@ -259,12 +298,11 @@ def _gather(row, columns, x, Ht):
 
 @serial
 def _stored(x, w, columns, Ht, beta, wh, p):
-    """p <- x * (w H)^(beta-2) at the stored entries of one row; wh is w H if it is there anyway (beta not 1 or 2)."""
+    """x * (w H)^(beta-2) at the stored entries of one row, in p; wh is w H if it is there anyway (beta not 1 or 2)."""
     n, floor = len(columns), w.dtype.type(FLOOR)
     if beta == 2:
-        for q in range(n):
-            p[q] = x[q]
-    elif beta == 1:
+        return x
+    if beta == 1:
         for q in range(0, n - 3, 4):
             h0, h1, h2, h3 = Ht[columns[q]], Ht[columns[q + 1]], Ht[columns[q + 2]], Ht[columns[q + 3]]
             w0 = w1 = w2 = w3 = w.dtype.type(0)
@@ -287,6 +325,16 @@ def _stored(x, w, columns, Ht, beta, wh, p):
         _power(p[:n], beta - 2)
         for q in range(n):
             p[q] *= x[q]
+    return p[:n]
+
+
+@serial
+def _scatter(sums, columns, x, w):
+    """sums[columns] += x w, row by row"""
+    for q in range(len(x)):
+        ratio, column = x[q], sums[columns[q]]
+        for t in range(len(w)):
+            column[t] += ratio * w[t]
 
 
 @serial
@@ -294,7 +342,7 @@ def _rows_csr(
     c, W, indptr, indices, data, Ht, fixed, beta, l1, l2, flush, update_H, bounds, numerator_H, denominator_H
 ):
     """The row pass over chunk c: numerator_H[c] and denominator_H[c] become its share of H's sums."""
-    W, indptr, sums = W[bounds[c] : bounds[c + 1]], indptr[bounds[c] : bounds[c + 1] + 1], numerator_H[c]
+    W, indptr = W[bounds[c] : bounds[c + 1]], indptr[bounds[c] : bounds[c + 1] + 1]
     (n_rows, n_components), n_features = W.shape, len(Ht)
     whole = beta != 1 and beta != 2  # only then does the denominator need all of WH
     most = _block(n_rows, n_features)
@@ -303,46 +351,31 @@ def _rows_csr(
         longest = max(longest, indptr[i + 1] - indptr[i])
     WH, p = np.empty((most, n_features if whole else 0), W.dtype), np.empty(longest, W.dtype)
     numerator, denominator = np.empty((most, n_components), W.dtype), np.empty((most, n_components), W.dtype)
-    share = np.empty((n_features if whole else n_components, n_components), W.dtype)
-    _fill(sums, 0)
-    _fill(denominator_H[c], 0)
+    share = np.empty((n_features if whole else 0, n_components), W.dtype)
+    square = np.empty((n_components, n_components), W.dtype)
+    _fill(numerator_H[c], 0)
+    if n_rows == 0 or not update_H or beta == 1:
+        _fill(denominator_H[c], 0)
     for start in range(0, n_rows, most):
         n = min(most, n_rows - start)
-        rows, wh, num, den = W[start : start + n], WH[:n], numerator[:n], denominator[:n]
-        if whole:
-            np.dot(rows, Ht.T, wh)
-        for i in range(n):
-            first, last = indptr[start + i], indptr[start + i + 1]
-            columns, row = indices[first:last], num[i]
-            _stored(data[first:last], rows[i], columns, Ht, beta, wh[i], p)
-            _gather(row, columns, p[: last - first], Ht)
-        if whole:
-            _denominator_power(wh.reshape(wh.size), beta)
-            np.dot(wh, Ht, den)
-        elif beta == 2:
-            np.dot(rows, fixed, den)
-        _renew(rows, num, fixed if beta == 1 else den, l1, l2, beta, flush)
-        if not update_H:
-            continue
-        if whole:
-            np.dot(rows, Ht.T, wh)
-        for i in range(n):
-            first, last = indptr[start + i], indptr[start + i + 1]
-            columns, w = indices[first:last], rows[i]
-            _stored(data[first:last], w, columns, Ht, beta, wh[i], p)
-            for q in range(last - first):
-                column = sums[columns[q]]
-                for t in range(n_components):
-                    column[t] += p[q] * w[t]
-        if whole:
-            _denominator_power(wh.reshape(wh.size), beta)
-            np.dot(wh.T, rows, share)
-            _add(denominator_H[c], share)
-        elif beta == 2:
-            np.dot(rows.T, rows, share)
-            _add(denominator_H[c], share)
-        else:
-            _add_rows(denominator_H[c], rows)
+        rows, wh, num = W[start : start + n], WH[:n], numerator[:n]
+        for is_for_H in range(1 + update_H):  # W's half, then H's with the new rows of W
+            if whole:
+                np.dot(rows, Ht.T, wh)
+            for i in range(n):
+                first, last = indptr[start + i], indptr[start + i + 1]
+                columns = indices[first:last]
+                ratios = _stored(data[first:last], rows[i], columns, Ht, beta, wh[i], p)
+                if is_for_H:
+                    _scatter(numerator_H[c], columns, ratios, rows[i])
+                else:
+                    _gather(num[i], columns, ratios, Ht)
+            if whole:
+                _denominator_power(wh.reshape(wh.size), beta)
+            if is_for_H:
+                _add_denominator(denominator_H[c], rows, wh, share, square, beta, start == 0)
+            else:
+                _renew_block(rows, num, denominator[:n], wh, Ht, fixed, l1, l2, beta, flush)
 
 
 @serial
