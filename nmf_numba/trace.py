@@ -1,0 +1,69 @@
+"""The history of a fit: what was measured at the start and after every iteration."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmf_numba.objective import Objective
+
+Column = NDArray[Any]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Trace:
+    """What a fit measured, a row for the start and for every iteration; each attribute is one column.
+
+    Attributes
+    ----------
+    iteration : ndarray of int, shape (n_rows,)
+        Iterations done; 0 is the start.
+    seconds : ndarray, shape (n_rows,)
+        Wall clock of the solver's steps so far, in seconds, without compilation and evaluation.
+    data_fit, l1_W, l1_H, l2_W, l2_H : ndarray, shape (n_rows,)
+        The five terms of the objective, see `Objective`. If X has unit u, their unit is u^beta.
+    objective : ndarray, shape (n_rows,)
+        Their sum, which the fit minimises.
+    violation : ndarray, shape (n_rows,)
+        Of the optimality conditions; NaN at the start, and for solvers that do not measure it.
+
+    Examples
+    --------
+    >>> from nmf_numba import fit
+    >>> X = [[1.0, 2.0, 3.0], [2.0, 4.0, 7.0], [1.0, 0.0, 1.0]]
+    >>> trace = fit(X, 2, init="random", random_state=0, trace=True).trace
+    >>> len(trace) == trace.iteration[-1] + 1
+    True
+    >>> bool((trace.objective[1:] <= trace.objective[:-1]).all())
+    True
+    """
+
+    iteration: Column
+    seconds: Column
+    data_fit: Column
+    l1_W: Column
+    l1_H: Column
+    l2_W: Column
+    l2_H: Column
+    objective: Column
+    violation: Column
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[int, float, float, Objective]]) -> Trace:
+        """Make a Trace of (iteration, seconds, violation, objective) for each row."""
+        iteration, seconds, violation, terms = zip(*rows, strict=True)
+        names = [field.name for field in dataclasses.fields(Objective)]
+        columns = {name: np.array([getattr(each, name) for each in terms]) for name in names}
+        total = np.array([each.total for each in terms])
+        return cls(np.array(iteration), np.array(seconds), **columns, objective=total, violation=np.array(violation))
+
+    def to_dict(self) -> dict[str, Column]:
+        """Return the columns by name, as `pandas.DataFrame` takes them."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def __len__(self) -> int:
+        return len(self.iteration)
