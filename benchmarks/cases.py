@@ -25,6 +25,19 @@ def make_X(kind, dtype, shrink=1):
     return make_low_rank(n_samples, n_features, 20, density=0.01, dtype=dtype).X
 
 
+def loss_name(beta):
+    return {2.0: "Frobenius", 1.0: "KL", 0.0: "Itakura-Saito"}.get(beta, f"beta {beta:g}")
+
+
+def with_start(X, k):
+    """X, and W and H to start from, the same at every call."""
+    rng = np.random.default_rng(1)
+    scale = np.sqrt(X.mean() / k)
+    W = scale * rng.gamma(4.0, 0.25, (X.shape[0], k))
+    H = scale * rng.gamma(4.0, 0.25, (k, X.shape[1]))
+    return X, W.astype(X.dtype), H.astype(X.dtype)
+
+
 @dataclasses.dataclass(frozen=True)
 class Case:
     """An iteration to time, from a given start."""
@@ -34,21 +47,15 @@ class Case:
     solver: str
     beta: float
     k: int
-    bar: float
+    bar: float | None = None
 
     @property
     def name(self):
-        loss = {2.0: "Frobenius", 1.0: "KL", 0.0: "Itakura-Saito"}.get(self.beta, f"beta {self.beta:g}")
-        return f"{self.kind} {self.dtype} {self.solver} {loss} k={self.k}"
+        return f"{self.kind} {self.dtype} {self.solver} {loss_name(self.beta)} k={self.k}"
 
     def make(self, shrink=1):
         """X and a start."""
-        X = make_X(self.kind, self.dtype, shrink)
-        rng = np.random.default_rng(1)
-        scale = np.sqrt(X.mean() / self.k)
-        W = scale * rng.gamma(4.0, 0.25, (X.shape[0], self.k))
-        H = scale * rng.gamma(4.0, 0.25, (self.k, X.shape[1]))
-        return X, W.astype(self.dtype), H.astype(self.dtype)
+        return with_start(make_X(self.kind, self.dtype, shrink), self.k)
 
     def n_products(self):
         """How many products of X's shape an iteration needs: X Ht and W'X, and WH twice where it is needed at all."""

@@ -1,4 +1,4 @@
-"""Milliseconds per iteration, in turns with scikit-learn in one process, and the bare products as a floor."""
+"""An iteration's time beside scikit-learn's, in turns in one process, with bars and floors."""
 
 import statistics
 import time
@@ -9,16 +9,39 @@ import numpy as np
 import threadpoolctl
 from sklearn.decomposition import non_negative_factorization as theirs
 
-from benchmarks.cases import is_sparse
+from benchmarks import torch_peer
+from benchmarks.cases import CASES, is_sparse
+from benchmarks.report import COLOURS
 from nmf_numba import non_negative_factorization as ours
 
-SETTLE = 0.2  # seconds: threads of the library that ran before spin for a while, on the cores that are timed
+TITLE = """Milliseconds per iteration, medians over turns.
+ratio: times faster than scikit-learn, with the least and the greatest of all turns; bar: what it must be at least.
+floor: the bare products of an iteration in BLAS, one after the other; for a CSR, two passes over its entries."""
+
+COLUMNS = (
+    ("case", "case", "<40"),
+    ("threads", "threads", ">7"),
+    ("ours_ms", "ms", ">8.2f"),
+    ("sklearn_ms", "scikit-learn", ">12.2f"),
+    ("ratio", "ratio", ">6.2f"),
+    ("ratio_low", "from", ">6.2f"),
+    ("ratio_high", "to", ">6.2f"),
+    ("bar", "bar", ">5.1f"),
+    ("met", "met", "<3"),
+    ("floor_ms", "floor", ">8.2f"),
+    ("of_floor", "of floor", ">8.2f"),
+    ("torchnmf_ms", "torchnmf", ">8.2f"),
+)
+
+BARS_THREADS = 2  # the bars are for two threads
+SECONDS = 1.0  # that a timed fit takes, about
 LEAST = 8  # iterations: over fewer, the difference of two fits is mostly that of their starts
+SHRINK = 10  # of both sides of X, in quick mode
 
 
-def run(function, case, X, W, H, n_iter):
+def run(function, case, X, W, H, n_iter, settle):
     """Fit from the given start and return the result and the seconds it took."""
-    time.sleep(SETTLE)
+    time.sleep(settle)
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -36,18 +59,31 @@ def run(function, case, X, W, H, n_iter):
     return result, time.perf_counter() - start
 
 
-def per_iteration(function, case, X, W, H, n_iter):
-    """Milliseconds of one more iteration: a long fit less a short one, so that checks and copies cancel."""
-    _, short = run(function, case, X, W, H, 2)
-    _, long = run(function, case, X, W, H, 2 + n_iter)
+def per_iteration(function, case, start, n_iter, settle, first=2):
+    """Milliseconds of one of n_iter iterations after the first ones: two fits, so that checks and copies cancel."""
+    _, short = run(function, case, *start, first, settle)
+    _, long = run(function, case, *start, first + n_iter, settle)
     return 1000 * (long - short) / n_iter
 
 
-def same_factors(case, X, W, H):
-    """The largest difference of the factors after three iterations, relative to their largest entry."""
-    mine, _ = run(ours, case, X, W, H, 3)
-    yours, _ = run(theirs, case, X, W, H, 3)
-    return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(mine[:2], yours[:2], strict=True))
+def check_same_factors(case, start, other=theirs, tolerance=None):
+    """Return the largest difference of the factors after three iterations, relative to their largest entry."""
+    mine, _ = run(ours, case, *start, 3, 0)
+    yours, _ = run(other, case, *start, 3, 0)
+    difference = max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(mine[:2], yours[:2], strict=True))
+    if difference > (tolerance or (1e-9 if case.dtype == "float64" else 1e-3)):
+        raise AssertionError(f"{case.name}: the factors differ by {difference:.2g}")
+    return difference
+
+
+def take_turns(case, start, options, functions=(ours, theirs)):
+    """Milliseconds per iteration of each function, a list each with an entry for each turn."""
+    if options.quick:
+        return [[per_iteration(function, case, start, 2, 0)] for function in functions]
+    guess = max(per_iteration(function, case, start, LEAST, options.settle) for function in functions) / 1000
+    n_iter = int(min(300, max(LEAST, SECONDS / max(guess, 1e-5))))
+    turns = [[per_iteration(f, case, start, n_iter, options.settle) for f in functions] for _ in range(options.rounds)]
+    return [list(times) for times in zip(*turns, strict=True)]
 
 
 def floor(case, X, W, H, repeats):
@@ -71,32 +107,84 @@ def floor(case, X, W, H, repeats):
     return 1000 * total
 
 
-def measure(case, *, n_threads, shrink=1, rounds=5, seconds=1.0):
-    """One row of the table. Ours and theirs take turns; the medians and the ratio of each turn count."""
-    X, W, H = case.make(shrink)
-    numba.set_num_threads(n_threads)
-    with threadpoolctl.threadpool_limits(n_threads, user_api="blas"):
-        difference = same_factors(case, X, W, H)
-        tolerance = 1e-9 if case.dtype == "float64" else 1e-3
-        if difference > tolerance:
-            raise AssertionError(f"{case.name}: the factors differ by {difference:.2g}")
-        guess = max(per_iteration(function, case, X, W, H, LEAST) for function in (ours, theirs)) / 1000
-        n_iter = int(min(300, max(LEAST, seconds / max(guess, 1e-5))))
-        mine, yours = [], []
-        for _ in range(rounds):
-            mine.append(per_iteration(ours, case, X, W, H, n_iter))
-            yours.append(per_iteration(theirs, case, X, W, H, n_iter))
-        bare = floor(case, X, W, H, rounds)
-    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
-    mine_ms, yours_ms = statistics.median(mine), statistics.median(yours)
+class Threads:
+    """Numba and BLAS with that many threads inside the `with` block."""
+
+    def __init__(self, n_threads):
+        self.n_threads = n_threads
+
+    def __enter__(self):
+        self.before = numba.get_num_threads()
+        numba.set_num_threads(self.n_threads)
+        self.blas = threadpoolctl.threadpool_limits(self.n_threads, user_api="blas")
+
+    def __exit__(self, *_):
+        self.blas.restore_original_limits()
+        numba.set_num_threads(self.before)
+
+
+def measure(case, n_threads, options):
+    """One row of the table."""
+    start = case.make(SHRINK if options.quick else 1)
+    with Threads(n_threads):
+        difference = check_same_factors(case, start)
+        mine, yours = take_turns(case, start, options)
+        bare = floor(case, *start, options.rounds)
+        torch_ms = None
+        if torch_peer.supports(case):
+            torch_peer.set_threads(n_threads)
+            check_same_factors(case, start, torch_peer.factorize, 1e-3)
+            torch_ms = statistics.median(take_turns(case, start, options, (torch_peer.factorize,))[0])
+    ratios = [y / m for m, y in zip(mine, yours, strict=True)]
+    ratio, bar = statistics.median(ratios), case.bar if n_threads == BARS_THREADS and not options.quick else None
     return {
         "case": case.name,
         "threads": n_threads,
-        "ours_ms": mine_ms,
-        "sklearn_ms": yours_ms,
-        "ratio": statistics.median(y / m for m, y in zip(mine, yours, strict=True)),
-        "bar": case.bar,
+        "ours_ms": statistics.median(mine),
+        "ours_low": min(mine),
+        "ours_high": max(mine),
+        "sklearn_ms": statistics.median(yours),
+        "sklearn_low": min(yours),
+        "sklearn_high": max(yours),
+        "ratio": ratio,
+        "ratio_low": min(ratios),
+        "ratio_high": max(ratios),
+        "bar": bar,
+        "met": None if bar is None else "yes" if ratio >= bar else "no",
         "floor_ms": bare,
-        "of_floor": mine_ms / bare,
+        "of_floor": statistics.median(mine) / bare,
+        "torchnmf_ms": torch_ms,
         "difference": difference,
     }
+
+
+def rows(options):
+    for case in CASES:
+        if options.wants(case.name):
+            for n_threads in options.threads:
+                yield measure(case, n_threads, options)
+
+
+def figure(rows):
+    """Bars of the ratio, with the range over turns, and a mark where it must be at least."""
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    most = max(row["threads"] for row in rows)
+    rows = [row for row in rows if row["threads"] == most][::-1]
+    figure = Figure(figsize=(9, 1.2 + 0.3 * len(rows)), layout="constrained")
+    ax = figure.subplots()
+    places = range(len(rows))
+    ratios = [row["ratio"] for row in rows]
+    spread = [[row["ratio"] - row["ratio_low"] for row in rows], [row["ratio_high"] - row["ratio"] for row in rows]]
+    ax.barh(places, [ratio - 1 for ratio in ratios], left=1, color=COLOURS[0], height=0.6, label="median")
+    ax.errorbar(ratios, places, xerr=spread, fmt="none", ecolor="black", elinewidth=1, capsize=2, label="all turns")
+    bars = [(row["bar"], place) for place, row in zip(places, rows, strict=True) if row["bar"] is not None]
+    if bars:
+        ax.plot(*zip(*bars, strict=True), "|", color=COLOURS[1], markersize=13, markeredgewidth=2.5, label="the bar")
+    ax.axvline(1, color="black", linewidth=1, linestyle=":")
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.set_yticks(places, [row["case"] for row in rows])
+    ax.set_xlabel(f"times faster than scikit-learn, per iteration (no unit, log scale, {most} threads)")
+    ax.legend(loc="lower right")
+    return figure

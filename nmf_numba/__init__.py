@@ -4,6 +4,7 @@ from nmf_numba.factorization import Factorization, fit, non_negative_factorizati
 from nmf_numba.initialization import initialize
 from nmf_numba.iterate import Step, iterate
 from nmf_numba.objective import Objective, beta_divergence, objective
+from nmf_numba.trace import Trace
 from nmf_numba.validation import ConvergenceWarning
 
 __version__ = "0.1.0"
@@ -13,6 +14,7 @@ __all__ = [
     "Factorization",
     "Objective",
     "Step",
+    "Trace",
     "beta_divergence",
     "fit",
     "initialize",

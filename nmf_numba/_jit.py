@@ -162,10 +162,22 @@ _one_blas_thread = _OneBlasThread()
 
 
 @contextlib.contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Hold BLAS to one thread inside the `with` block, also when several threads are inside at once."""
+def threads(n_threads: int | None = None) -> Iterator[None]:
+    """Inside the `with` block, launch kernels on n_threads threads (None: as many as Numba has) and hold BLAS to one.
+
+    Several Python threads may be inside at once: Numba's setting is each thread's own, BLAS's is shared and counted.
+    """
+    before = numba.get_num_threads()
     _one_blas_thread.enter()
     try:
+        if n_threads is not None:
+            numba.set_num_threads(n_threads)
         yield
     finally:
+        numba.set_num_threads(before)
         _one_blas_thread.leave()
+
+
+def most_threads() -> int:
+    """Return how many threads Numba can launch at most."""
+    return int(numba.config.NUMBA_NUM_THREADS)

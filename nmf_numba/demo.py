@@ -19,6 +19,7 @@ from nmf_numba.iterate import iterate
 from nmf_numba.plotting import plot_activations, plot_components, plot_convergence
 from nmf_numba.problem import Problem
 from nmf_numba.solvers import get_solver
+from nmf_numba.trace import Trace
 from nmf_numba.validation import Float
 
 FIGURES = ("digits-components.png", "piano-components.png", "convergence.png")
@@ -35,19 +36,13 @@ ALIKE = 0.8  # cosine of the angle between a learnt spectrum and a note's, from 
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """One fit of the demo: its factors, and the objective at each iteration from the start on."""
+    """One fit of the demo: its factors, and what was measured at each iteration from the start on."""
 
     W: Float
     H: Float
-    objectives: list[float]
-    seconds: float
+    trace: Trace
     stop_reason: str
     seed: int
-
-    @property
-    def points(self) -> tuple[range, list[float]]:
-        """Iterations and objectives."""
-        return range(len(self.objectives)), self.objectives
 
 
 Curves = dict[tuple[str, str, str], list[Curve]]  # by data, loss and solver
@@ -100,15 +95,15 @@ def run(out_dir: Path, *, max_iter: int, overwrite: bool, say: Callable[[str], N
             rows.append([name, loss, solver, f"not done: does not handle {refusal}"])
             continue
         before = time.perf_counter()
-        trace(X, N_COMPONENTS[name], loss, solver, 0, 1)
+        trace_fit(X, N_COMPONENTS[name], loss, solver, 0, 1)
         if time.perf_counter() - before > 1:
             say(f"  compiled in {time.perf_counter() - before:.1f} s")
-        runs = [trace(X, N_COMPONENTS[name], loss, solver, seed, max_iter) for seed in range(starts)]
-        runs.sort(key=lambda curve: curve.objectives[-1])
+        runs = [trace_fit(X, N_COMPONENTS[name], loss, solver, seed, max_iter) for seed in range(starts)]
+        runs.sort(key=lambda curve: float(curve.trace.objective[-1]))
         curves[name, loss, solver] = runs
-        best = runs[0]
-        numbers = [f"{best.seconds:.2f}", f"{best.objectives[0]:.6g}", f"{best.objectives[-1]:.6g}"]
-        rows.append([name, loss, solver, str(starts), str(len(best.objectives) - 1), best.stop_reason, *numbers])
+        best = runs[0].trace
+        numbers = [f"{best.seconds[-1]:.2f}", f"{best.objective[0]:.6g}", f"{best.objective[-1]:.6g}"]
+        rows.append([name, loss, solver, str(starts), str(best.iteration[-1]), runs[0].stop_reason, *numbers])
 
     say("figures")
     for name, draw in zip(FIGURES, (draw_digits, draw_piano, draw_convergence), strict=True):
@@ -117,13 +112,13 @@ def run(out_dir: Path, *, max_iter: int, overwrite: bool, say: Callable[[str], N
     return rows
 
 
-def trace(X: Float, n_components: int, loss: str, solver: str, seed: int, max_iter: int) -> Curve:
-    """Fit from a random start and keep the objective of each iteration."""
-    objectives = []
+def trace_fit(X: Float, n_components: int, loss: str, solver: str, seed: int, max_iter: int) -> Curve:
+    """Fit from a random start and keep what each iteration measures."""
+    rows = []
     steps = iterate(X, n_components, solver=solver, beta_loss=loss, init="random", random_state=seed, max_iter=max_iter)
     for step in steps:
-        objectives.append(step.objective().total)
-    return Curve(step.W, step.H, objectives, step.seconds, str(step.stop_reason), seed)
+        rows.append((step.n_iter, step.seconds, step.violation, step.objective()))
+    return Curve(step.W, step.H, Trace.of(rows), str(step.stop_reason), seed)
 
 
 def draw_digits(data: dict[str, Dataset], curves: Curves) -> Figure:
@@ -183,7 +178,7 @@ def draw_convergence(data: dict[str, Dataset], curves: Curves) -> Figure:
             if of == [name, loss]:
                 for curve in sorted(starts, key=lambda curve: curve.seed):
                     best = " (best)" if curve is starts[0] else ""
-                    runs[solver if len(starts) == 1 else f"{solver}, seed {curve.seed}{best}"] = curve.points
-        plot_convergence(runs, y_label=y_label, ax=ax)
+                    runs[solver if len(starts) == 1 else f"{solver}, seed {curve.seed}{best}"] = curve.trace
+        plot_convergence(runs, ax=ax).set_ylabel(y_label)
         ax.set_title(f"{name}, {loss}")
     return figure

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from nmf_numba import validation
-from nmf_numba.iterate import prepare
+from nmf_numba.iterate import Step, prepare
+from nmf_numba.trace import Trace
 from nmf_numba.validation import Float
 
 
@@ -23,14 +25,17 @@ class Factorization:
         C-contiguous, non-negative, of X's dtype; they share no memory with anything that was passed.
     n_iter : int
         Iterations done.
-    stop_reason : {'tol', 'max_iter'}
-        Why the fit ended: its stopping rule was met, or max_iter came first.
+    stop_reason : {'tol', 'max_iter', 'max_time', 'callback'}
+        Why the fit ended: its stopping rule was met, or something else came first.
+    trace : Trace or None
+        The objective and its terms, the violation and the time of every iteration, if the fit was asked for them.
     """
 
     W: Float
     H: Float
     n_iter: int
     stop_reason: str
+    trace: Trace | None = None
 
     @property
     def converged(self) -> bool:
@@ -57,6 +62,10 @@ def fit(
     verbose: int = 0,
     shuffle: bool = False,
     engine: str = "numba",
+    trace: bool = False,
+    callback: Callable[[Step], object] | None = None,
+    max_time: float | None = None,
+    n_threads: int | None = None,
 ) -> Factorization:
     """Return non-negative factors W and H whose product approximates X.
 
@@ -113,11 +122,20 @@ def fit(
         'cd' renews the components in a random order, a new one for each half of an iteration.
     engine : {'numba', 'reference'}, default 'numba'
         Compiled kernels, or plain Python that reads like the equations: the same numbers to rounding, far slower.
+    trace : bool, default False
+        Record the objective and its five terms, the violation and the time of every iteration, as `result.trace`.
+    callback : callable or None, default None
+        Called after every iteration with a `Step`, whose W and H are copies. The fit ends if it returns something true.
+    max_time : float >= 0 or None, default None
+        Seconds: the fit ends after the iteration that passes them. Counted are the solver's steps, neither compilation
+        nor evaluation of the objective.
+    n_threads : int >= 1 or None, default None
+        Threads of the kernels; None: as many as Numba uses. BLAS is held to one thread in either case.
 
     Returns
     -------
     Factorization
-        With `W`, `H`, `n_iter`, `converged` and `stop_reason`.
+        With `W`, `H`, `n_iter`, `converged`, `stop_reason` and `trace`.
 
     Raises
     ------
@@ -165,8 +183,9 @@ def fit(
     >>> bool(np.abs(X - result.W @ result.H).max() < 0.05)
     True
     """
-    from nmf_numba._jit import one_blas_thread  # noqa: PLC0415  (imports Numba, which takes its time)
+    from nmf_numba._jit import threads  # noqa: PLC0415  (imports Numba, which takes its time)
 
+    trace = validation.check_flag("trace", trace)
     run = prepare(
         X,
         n_components,
@@ -185,12 +204,19 @@ def fit(
         verbose=verbose,
         shuffle=shuffle,
         engine=engine,
+        n_threads=n_threads,
+        max_time=max_time,
+        callback=callback,
     )
-    with one_blas_thread():
-        *_, last = run.steps()
-    if last.stop_reason == "max_iter" and run.tol > 0:
+    if trace:
+        run.rows = []
+    with threads(run.n_threads):  # held from the first iteration to the last
+        for step in run.steps():  # noqa: B007  (the last one is the result)
+            pass
+    if step.stop_reason == "max_iter" and run.tol > 0:
         validation.warn_not_converged(run.max_iter, run.tol)
-    return Factorization(last.W, np.ascontiguousarray(last.H), last.n_iter, str(last.stop_reason))
+    history = Trace.of(run.rows) if run.rows is not None else None
+    return Factorization(step.W, np.ascontiguousarray(step.H), step.n_iter, str(step.stop_reason), history)
 
 
 def non_negative_factorization(

@@ -7,17 +7,17 @@ import functools
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from nmf_numba import validation
 from nmf_numba.initialization import make_start
-from nmf_numba.objective import Objective, evaluate
+from nmf_numba.objective import Objective, evaluate, squared_error
 from nmf_numba.problem import Problem, twin
 from nmf_numba.solvers import get_solver
-from nmf_numba.solvers.solver import Solver
+from nmf_numba.solvers.solver import Coordinate, Solver
 from nmf_numba.validation import Float
 
 TEST_EVERY = 10  # iterations between two looks at the objective
@@ -38,8 +38,12 @@ class Step:
         solvers that do not measure it.
     seconds : float
         Wall clock of the solver's steps so far, in seconds.
-    stop_reason : {None, 'tol', 'max_iter'}
+    stop_reason : {None, 'tol', 'max_iter', 'max_time', 'callback'}
         Why this is the last step; None if it is not.
+    half : {None, 'W', 'H'}
+        With every='half': which factor was renewed. After 'W', H is still that of the iteration before.
+    coordinate : Coordinate or None
+        With every='coordinate': the entry that was renewed, with gradient, curvature, old and new value.
     """
 
     n_iter: int
@@ -50,10 +54,16 @@ class Step:
     stop_reason: str | None
     _problem: Problem = dataclasses.field(repr=False)
     _engine: str = dataclasses.field(repr=False)
+    half: str | None = None
+    coordinate: Coordinate | None = None
 
     @functools.cached_property
     def _objective(self) -> Objective:
         return evaluate(self._problem, self.W, self.H.T, self._engine)
+
+    def copy(self) -> Step:
+        """Return the step with W and H of its own: a fit goes on in the arrays that it hands out."""
+        return dataclasses.replace(self, W=self.W.copy(), H=self.H.copy(order="C"))
 
     def objective(self) -> Objective:
         """Return the regularised objective at W and H. Computed when first asked for: a pass over X."""
@@ -135,28 +145,84 @@ class Run:
     max_iter: int
     verbose: int
     engine: str
+    n_threads: int | None
+    max_time: float
+    callback: Callable[[Step], object] | None
+    every: str = "iteration"
+    rows: list[tuple[int, float, float, Objective]] | None = None  # filled if it is a list: what a Trace is made of
+
+    seconds: float = 0.0
+
+    def step(self, n_iter: int, violation: float, **more: Any) -> Step:
+        """Return where the run stands; W and H are views of arrays that the next iteration changes."""
+        return Step(n_iter, self.W, self.Ht.T, violation, self.seconds, None, self.problem, self.engine, **more)
+
+    def timed(self, move: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
+        """Do a part of an iteration while the clock runs."""
+        from nmf_numba._jit import threads  # noqa: PLC0415  (imports Numba, which takes its time)
+
+        before = time.perf_counter()
+        with threads(self.n_threads), np.errstate(all="ignore"):  # what overflows is refused by check_finite
+            result = move(*arguments, **more)
+        self.seconds += time.perf_counter() - before
+        return result
+
+    def why_last(self, step: Step, met: bool) -> str | None:
+        """Return why this is the last step, if it is."""
+        if met:
+            return "tol"
+        if step.n_iter > 0 and self.callback is not None and self.callback(step.copy()):
+            return "callback"
+        if step.n_iter == self.max_iter:
+            return "max_iter"
+        return "max_time" if step.n_iter > 0 and step.seconds >= self.max_time else None
+
+    def shortcut(self, sums: Any) -> float | None:
+        """Return the divergence if it takes no pass over X: the Frobenius loss, from sums that update H."""
+        if self.problem.beta != 2 or not self.update_H:
+            return None
+        equations = self.solver.normal_equations(sums)
+        return None if equations is None else squared_error(self.problem, self.Ht, *equations)
+
+    def measured(self, step: Step, data_fit: float | None) -> Objective:
+        """Return the objective for the trace: from what is known, or in X's precision."""
+        if "_objective" in vars(step):  # the stopping rule has asked for it
+            return step.objective()
+        return evaluate(self.problem, self.W, self.Ht, self.engine, data_fit, self.problem.X.dtype)
 
     def steps(self) -> Iterator[Step]:
-        """Yield the start and every iteration after it; W and H are views of arrays that the next one changes."""
-        from nmf_numba._jit import one_blas_thread  # noqa: PLC0415  (imports Numba, which takes its time)
-
+        """Yield the start and every iteration after it, or more often if `every` says so."""
         rule = STOPPING[self.solver.stopping](self.tol)
         reporter = Reporter(self.max_iter) if self.verbose else None
-        W, Ht, violation, seconds = self.W, self.Ht, math.nan, 0.0
+        solver, W, Ht, violation, data_fit = self.solver, self.W, self.Ht, math.nan, None
+        if self.engine == "numba":
+            self.timed(solver.warm_up, W, Ht, update_H=self.update_H)
+        self.seconds = 0.0
         for n_iter in range(self.max_iter + 1):
-            if n_iter > 0:
-                before = time.perf_counter()
-                with one_blas_thread(), np.errstate(all="ignore"):  # what overflows is refused right below
-                    violation = self.solver.step(W, Ht, update_H=self.update_H)
-                seconds += time.perf_counter() - before
-                validation.check_finite(W, Ht, n_iter)
-            step = Step(n_iter, W, Ht.T, violation, seconds, None, self.problem, self.engine)
-            met = rule.met(step)
-            step.stop_reason = "tol" if met else "max_iter" if n_iter == self.max_iter else None
+            if n_iter > 0 and self.every == "coordinate":
+                violation = 0.0
+                entries = solver.coordinates(W, Ht, update_H=self.update_H)
+                while (coordinate := self.timed(next, entries, None)) is not None:
+                    violation += coordinate.violation
+                    yield self.step(n_iter, violation, coordinate=coordinate)
+            elif n_iter > 0:
+                violation, sums = self.timed(solver.row_pass, W, Ht, update_H=self.update_H)
+                if self.every == "half":
+                    yield self.step(n_iter, violation, half="W")
+                if self.update_H:
+                    violation += self.timed(solver.update, Ht, sums)
+                data_fit = self.shortcut(sums) if self.rows is not None else None
+                del sums  # its memory is used again
+            validation.check_finite(W, Ht, n_iter)
+            half = "H" if self.every == "half" and self.update_H and n_iter > 0 else None
+            step = self.step(n_iter, violation, half=half)
+            step.stop_reason = self.why_last(step, rule.met(step))
             if reporter is not None:
                 reporter.report(step)
+            if self.rows is not None:
+                self.rows.append((n_iter, step.seconds, violation, self.measured(step, data_fit)))
             yield step
-            if met:
+            if step.stop_reason is not None:
                 return
 
 
@@ -179,6 +245,10 @@ def prepare(
     verbose: Any,
     shuffle: Any,
     engine: Any,
+    n_threads: Any,
+    max_time: Any,
+    callback: Any,
+    every: Any = "iteration",
 ) -> Run:
     """Check every argument, and make the problem, its solver and its start."""
     solver_class = get_solver(solver)
@@ -190,6 +260,12 @@ def prepare(
     update_H, shuffle = validation.check_flag("update_H", update_H), validation.check_flag("shuffle", shuffle)
     init = validation.check_init(init)
     engine = validation.check_choice("engine", engine, validation.ENGINES)
+    if n_threads is not None:
+        from nmf_numba._jit import most_threads  # noqa: PLC0415  (imports Numba, which takes its time)
+
+        n_threads = validation.check_n_threads(n_threads, most_threads())
+    max_time, callback = validation.check_max_time(max_time), validation.check_callback(callback)
+    every = validation.check_every(every, engine)
     validation.check_random_state(random_state)
 
     problem = Problem.scaled(validation.check_X(X), beta, *alphas)
@@ -225,7 +301,9 @@ def prepare(
     functions = twin(solver_class.__module__.rpartition(".")[0], engine)
     instance = solver_class(problem, n_components, functions, shuffle=shuffle, rng=rng)
     W, Ht = np.ascontiguousarray(W), np.ascontiguousarray(H.T)
-    return Run(problem, instance, W, Ht, update_H, tol, max_iter, verbose, engine)
+    if every == "coordinate" and solver_class.coordinates is Solver.coordinates:
+        validation.refuse_coordinates(solver)
+    return Run(problem, instance, W, Ht, update_H, tol, max_iter, verbose, engine, n_threads, max_time, callback, every)
 
 
 def iterate(
@@ -247,6 +325,10 @@ def iterate(
     verbose: int = 0,
     shuffle: bool = False,
     engine: str = "numba",
+    n_threads: int | None = None,
+    max_time: float | None = None,
+    callback: Callable[[Step], object] | None = None,
+    every: str = "iteration",
 ) -> Iterator[Step]:
     """Yield a `Step` for the start and for every iteration of a fit.
 
@@ -255,14 +337,17 @@ def iterate(
     Parameters
     ----------
     X, n_components, W, H, init, update_H, solver, beta_loss, tol, max_iter, alpha_W, alpha_H, l1_ratio, random_state, \
-verbose, shuffle, engine
+verbose, shuffle, engine, n_threads, max_time, callback
         As for `fit`.
+    every : {'iteration', 'half', 'coordinate'}, default 'iteration'
+        'half': there is a step after W is renewed, and one after H is. 'coordinate', for 'cd' with engine='reference':
+        also one after every single entry is renewed, with its component, row, gradient, curvature, old and new value.
 
     Yields
     ------
     Step
-        With `n_iter` (0 is the start), `W`, `H`, `violation`, `seconds`, `stop_reason` and the method `objective`.
-        W and H are copies, yours to keep.
+        With `n_iter` (0 is the start), `W`, `H`, `violation`, `seconds`, `stop_reason`, `half`, `coordinate` and the
+        method `objective`, which computes nothing before it is asked. W and H are copies, yours to keep.
 
     Raises
     ------
@@ -288,6 +373,17 @@ verbose, shuffle, engine
     1 0.7479 None
     2 0.4396 None
     3 0.4396 max_iter
+
+    The entries of W and H that HALS renews in its first iteration, one after the other:
+
+    >>> steps = iterate(X, 1, engine="reference", init="random", max_iter=1, random_state=0, every="coordinate")
+    >>> for step in steps:
+    ...     entry = step.coordinate
+    ...     if entry is not None and entry.factor == "W":
+    ...         print(entry.row, entry.component, f"{entry.old:.3f} -> {entry.new:.3f}")
+    0 0 3.423 -> 0.851
+    1 0 2.853 -> 1.854
+    2 0 1.493 -> 0.424
     """
     run = prepare(
         X,
@@ -307,5 +403,9 @@ verbose, shuffle, engine
         verbose=verbose,
         shuffle=shuffle,
         engine=engine,
+        n_threads=n_threads,
+        max_time=max_time,
+        callback=callback,
+        every=every,
     )
-    return (dataclasses.replace(step, W=step.W.copy(), H=step.H.copy(order="C")) for step in run.steps())
+    return (step.copy() for step in run.steps())

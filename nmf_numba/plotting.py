@@ -1,4 +1,4 @@
-"""Figures of components, activations and convergence. Each function draws on one Axes and returns it.
+"""Figures of components, activations, convergence and factors. Each function draws on one Axes and returns it.
 
 Colours are Okabe and Ito's, and every line has its own dash and marker too, so that figures read in black and white.
 Nothing here uses pyplot or needs a display. Matplotlib is imported when the first figure is drawn.
@@ -6,20 +6,42 @@ Nothing here uses pyplot or needs a display. Matplotlib is imported when the fir
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+from nmf_numba import validation
+from nmf_numba.animation import Animation, animate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from nmf_numba.trace import Trace
+
+__all__ = [
+    "Animation",
+    "animate",
+    "plot_activations",
+    "plot_components",
+    "plot_convergence",
+    "plot_factorization",
+    "plot_terms",
+]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")  # Okabe and Ito
 DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)), (0, (9, 2, 2, 2, 2, 2)))
 MARKERS = "os^Dv*X"
 RANGE = 50.0  # dB that are shown below the maximum
+X_LABELS = {"iteration": "iteration", "seconds": "time of solver steps (s)"}
+UNIT = "(unit of X to the power beta)"
+TERMS = {"data_fit": "data fit", "l1_W": "L1 of W", "l1_H": "L1 of H", "l2_W": "L2 of W", "l2_H": "L2 of H"}
+HATCHES = ("", "///", "\\\\\\", "...", "xx")
+PIXELS = 256  # most rows and columns of a matrix that are drawn; larger ones by the means of blocks
 
 
 def _axes(ax: Axes | None, width: float, height: float) -> Axes:
@@ -160,22 +182,21 @@ def plot_activations(
 
 
 def plot_convergence(
-    runs: Mapping[str, tuple[ArrayLike, ArrayLike]],
-    *,
-    ax: Axes | None = None,
-    x_label: str = "iteration",
-    y_label: str = "objective",
+    traces: Trace | Mapping[str, Trace], x: str = "iteration", *, gap: bool = False, ax: Axes | None = None
 ) -> Axes:
-    """Return an Axes with the objective of each run, on a logarithmic scale, one line for each.
+    """Return an Axes with the regularised objective of each run, on a logarithmic scale, one line for each.
 
     Parameters
     ----------
-    runs : mapping of str to (iterations, objectives)
-        Name of each run, and two sequences of equal length. Seconds will do as well as iterations.
+    traces : Trace, or mapping of str to Trace
+        One run, or several with their names. Whatever has the columns as attributes will do, a pandas.DataFrame also.
+    x : {'iteration', 'seconds'}, default 'iteration'
+        Against what: iterations, or the wall clock of the solver's steps.
+    gap : bool, default False
+        Draw how far each run is above the best objective that any of them found, relative to it: (L - best) / best, or
+        L itself if the best is 0.
     ax : matplotlib.axes.Axes, optional
         Where to draw; default: a new figure.
-    x_label, y_label : str
-        Labels of the axes; give the units.
 
     Returns
     -------
@@ -183,42 +204,227 @@ def plot_convergence(
 
     Raises
     ------
-    ValueError
-        There is no run, or a run's two sequences differ in length.
+    ValueError, TypeError
+        There is no run, a run has not the columns of a Trace, or these differ in length.
+
+    Notes
+    -----
+    A logarithmic scale has no zero, so points at zero are left out; with gap=True these are the best ones. If no point
+    is above zero, the scale is linear.
 
     Examples
     --------
+    >>> from nmf_numba import fit
     >>> from nmf_numba.plotting import plot_convergence
-    >>> plot_convergence({"cd": ([0, 1, 2], [9.0, 3.0, 2.5])}).get_yscale()
-    'log'
+    >>> X = [[1.0, 2.0, 3.0], [2.0, 4.0, 7.0], [1.0, 0.0, 1.0]]
+    >>> traces = {name: fit(X, 1, solver=name, init="random", trace=True).trace for name in ("cd", "mu")}
+    >>> ax = plot_convergence(traces, x="seconds")
+    >>> ax.get_xlabel(), ax.get_yscale()
+    ('time of solver steps (s)', 'log')
     """
-    if not runs:
-        raise ValueError("runs is empty: there is nothing to plot.")
+    validation.check_choice("x", x, X_LABELS)
+    validation.check_flag("gap", gap)
+    if isinstance(traces, Mapping):
+        if not traces:
+            raise ValueError(
+                "traces is empty: there is nothing to plot. Pass a Trace, or a mapping of names to Traces."
+            )
+        runs = [_columns(f"traces[{name!r}]", trace, x, "objective") for name, trace in traces.items()]
+        labels = list(traces)
+    else:
+        runs, labels = [_columns("traces", traces, x, "objective")], []
+    best = min((value for _, y in runs for value in y[np.isfinite(y)]), default=0.0)
+    if gap:
+        runs = [[at, (y - best) / (best or 1)] for at, y in runs]
+    logarithmic = any((y[np.isfinite(y)] > 0).any() for _, y in runs)
+
     ax = _axes(ax, 6, 4)
-    whole = True
-    for number, (name, (iterations, objectives)) in enumerate(runs.items()):
-        x, y = np.asarray(iterations, np.float64), np.asarray(objectives, np.float64)
-        if x.shape != y.shape or x.ndim != 1:
-            raise ValueError(f"Run {name!r} must be two sequences of equal length. Found shapes {x.shape}, {y.shape}.")
-        whole &= bool((x == np.floor(x)).all())
+    for number, (label, (at, y)) in enumerate(itertools.zip_longest(labels, runs)):
+        shown = np.isfinite(y) & (y > 0) if logarithmic else np.isfinite(y)
         ax.plot(
-            x,
-            y,
-            label=name,
+            at[shown],
+            y[shown],
+            label=label,
             color=COLOURS[number % len(COLOURS)],
             linestyle=DASHES[number % len(DASHES)],
             marker=MARKERS[number % len(MARKERS)],
             markersize=5,
-            markevery=(0.03 * number, 0.2),  # a share of the figure's diagonal, so that markers stay apart
+            markevery=(0.03 * number, 0.2) if shown.sum() > 10 else None,  # a share of the diagonal: markers stay apart
         )
-    ax.set_yscale("log")
-    ax.locator_params(axis="x", integer=whole)
-    ax.set_xlabel(x_label)
-    ax.set_ylabel(y_label)
+    ax.set_yscale("log" if logarithmic else "linear")
+    ax.locator_params(axis="x", integer=x == "iteration")
+    ax.set_xlabel(X_LABELS[x])
+    if gap:
+        unit = "relative to it (no unit)" if best else UNIT
+        ax.set_ylabel(f"objective above the best that was found,\n{unit}")
+    else:
+        ax.set_ylabel(f"objective {UNIT}")
     ax.grid(which="both", color="0.9")
     ax.set_axisbelow(True)
-    ax.legend(frameon=False)
+    if labels:
+        ax.legend(frameon=False)
     return ax
+
+
+def plot_terms(trace: Trace, x: str = "iteration", *, ax: Axes | None = None) -> Axes:
+    """Return an Axes with the five terms of the objective on top of each other: the upper edge is the objective.
+
+    Parameters
+    ----------
+    trace : Trace
+        Whatever has its columns as attributes will do.
+    x : {'iteration', 'seconds'}, default 'iteration'
+        Against what: iterations, or the wall clock of the solver's steps.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; default: a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Terms that are zero throughout are left out.
+
+    Raises
+    ------
+    ValueError, TypeError
+        trace has not the columns of a Trace, or these differ in length.
+
+    Examples
+    --------
+    >>> from nmf_numba import fit
+    >>> from nmf_numba.plotting import plot_terms
+    >>> X = [[1.0, 2.0, 3.0], [2.0, 4.0, 7.0], [1.0, 0.0, 1.0]]
+    >>> ax = plot_terms(fit(X, 1, init="random", random_state=0, alpha_W=0.1, trace=True).trace)
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['L2 of H', 'L2 of W', 'data fit']
+    """
+    validation.check_choice("x", x, X_LABELS)
+    at, *values = _columns("trace", trace, x, *TERMS)
+    ax = _axes(ax, 6, 4)
+    floor = np.zeros_like(at)
+    for term, colour, hatch, column in zip(TERMS, COLOURS, HATCHES, values, strict=False):
+        if not column.any():
+            continue
+        top = floor + column
+        ax.fill_between(
+            at, floor, top, label=TERMS[term], facecolor=colour, alpha=0.6, hatch=hatch, edgecolor="0.15", linewidth=0.8
+        )
+        floor = top
+    ax.set_ylim(bottom=0)
+    ax.margins(x=0)
+    ax.locator_params(axis="x", integer=x == "iteration")
+    ax.set_xlabel(X_LABELS[x])
+    ax.set_ylabel(f"terms of the objective {UNIT}")
+    if ax.collections:
+        ax.legend(frameon=False, reverse=True)  # as they lie on each other
+    return ax
+
+
+def plot_factorization(X: Any, W: Any, H: Any, *, ax: Axes | None = None) -> Axes:
+    """Return an Axes with X beside WH, and WH beside its factors W and H, as images from white (0) to black.
+
+    X and WH share one scale, up to the largest entry of either; W and H have one each. The scales are written below.
+
+    Parameters
+    ----------
+    X : array-like or SciPy sparse, shape (n_samples, n_features)
+        Finite and non-negative.
+    W : array-like, shape (n_samples, n_components)
+        Finite and non-negative.
+    H : array-like, shape (n_components, n_features)
+        Finite and non-negative.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; default: a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        One Axes without ticks; its `images` are X, WH, W and H, in this order.
+
+    Raises
+    ------
+    ValueError
+        W @ H has not the shape of X; an entry is negative, infinite or NaN.
+
+    Notes
+    -----
+    Of more than 256 rows or columns, blocks are drawn, by their means, and a line below says so. Neither WH nor a dense
+    copy of a sparse X is made in full: the mean of a block of WH is the mean row of W times the mean column of H.
+
+    Examples
+    --------
+    >>> from nmf_numba.plotting import plot_factorization
+    >>> ax = plot_factorization([[1.0, 2.0], [2.0, 4.0], [0.0, 1.0]], [[1.0], [2.0], [0.3]], [[1.0, 2.0]])
+    >>> [image.get_array().shape for image in ax.images]
+    [(3, 2), (3, 2), (3, 1), (1, 2)]
+    """
+    X = validation.check_X(X)
+    W, H = validation.check_product(X, W, H)
+    sizes = {"X": X.shape, "WH": X.shape, "W": W.shape, "H": H.shape}
+    rows, columns, components = (_averages(size) for size in (*X.shape, len(H)))
+    blocks, tops, ends = rows @ X @ columns.T, rows @ W, H @ columns.T
+    images = {
+        "X": blocks.toarray() if sparse.issparse(blocks) else blocks,
+        "WH": tops @ ends,
+        "W": tops @ components.T,
+        "H": components @ ends,
+    }
+    largest = {name: float(image.max()) for name, image in images.items()}
+    largest["X"] = largest["WH"] = max(largest["X"], largest["WH"])
+
+    # Sides in units of the longer side of X; to scale, but none so short that it can't be seen.
+    (n_samples, n_features), n_components, longer = sizes["X"], sizes["H"][0], max(sizes["X"])
+    tall, wide = max(n_samples / longer, 0.3), max(n_features / longer, 0.3)
+    narrow, low = (min(max(n_components / longer, 0.1), side) for side in (wide, tall))
+    sides = {"X": (wide, tall), "WH": (wide, tall), "W": (narrow, tall), "H": (wide, low)}
+    between = 0.35
+    ax = _axes(ax, 10, 10 * tall / (3 * wide + narrow + 3 * between) + 1.2)
+    left = 0.0
+    for name, sign in (("X", "\N{ALMOST EQUAL TO}"), ("WH", "="), ("W", "\N{MULTIPLICATION SIGN}"), ("H", "")):
+        right, top, bottom = left + sides[name][0], sides[name][1] / 2, -sides[name][1] / 2
+        ax.imshow(
+            images[name],
+            cmap="gray_r",
+            vmin=0,
+            vmax=largest[name] or 1,
+            interpolation="nearest",
+            extent=(left, right, bottom, top),
+        )
+        ax.plot([left, left, right, right, left], [bottom, top, top, bottom, bottom], color="0.6", linewidth=0.8)
+        label = f"{name}\n{sizes[name][0]} x {sizes[name][1]}"
+        ax.annotate(label, ((left + right) / 2, top), (0, 4), textcoords="offset points", ha="center", va="bottom")
+        ax.text(right + between / 2, 0, sign, ha="center", va="center", fontsize="xx-large")
+        left = right + between
+    scales = f"white: 0; black: {largest['X']:.3g} in X and WH, {largest['W']:.3g} in W, {largest['H']:.3g} in H"
+    if max(n_samples, n_features, n_components) > PIXELS:
+        scales += f"\nmeans of blocks of up to {-(-n_samples // PIXELS)} x {-(-n_features // PIXELS)} entries of X"
+    right = left - between
+    ax.annotate(scales, (right / 2, -tall / 2), (0, -6), textcoords="offset points", ha="center", va="top")
+    ax.set_xlim(-0.02, right + 0.02)
+    ax.set_ylim(-tall / 2 - 0.02, tall / 2 + 0.02)
+    ax.set_axis_off()
+    return ax
+
+
+def _columns(name: str, trace: Any, *columns: str) -> list[NDArray[np.float64]]:
+    """Return columns of a Trace, or of what has them as attributes."""
+    if not all(hasattr(trace, column) for column in columns):
+        raise TypeError(
+            f"{name} must be a Trace, or have its columns {', '.join(columns)}. Found {type(trace).__name__}. "
+            "Use fit(..., trace=True).trace."
+        )
+    arrays = [np.asarray(getattr(trace, column), np.float64) for column in columns]
+    if len({array.shape for array in arrays}) > 1 or arrays[0].ndim != 1 or arrays[0].size == 0:
+        found = ", ".join(f"{column} {array.shape}" for column, array in zip(columns, arrays, strict=True))
+        raise ValueError(f"The columns of {name} must be 1-D, not empty and of one length. Found the shapes {found}.")
+    return arrays
+
+
+def _averages(size: int) -> Any:
+    """Return the sparse matrix that takes means of PIXELS blocks of rows, or the rows themselves if these are fewer."""
+    n_blocks = min(size, PIXELS)
+    starts = np.arange(n_blocks + 1) * size // n_blocks
+    lengths = np.diff(starts)
+    return sparse.csr_array((np.repeat(1 / lengths, lengths), np.arange(size), starts), shape=(n_blocks, size))
 
 
 def _plot_images(images: NDArray[np.float64], labels: list[str] | None, ax: Axes | None) -> Axes:

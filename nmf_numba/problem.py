@@ -16,6 +16,7 @@ from nmf_numba.validation import Matrix
 CHUNKS = 64  # at most: enough for as many cores
 CHUNK_WORK = 1 << 19  # multiply-adds with X that are worth a chunk of their own: about 0.1 ms, ten times a launch
 SUMS_SHARE = {"dense": 256, "csr": 16}  # a chunk's multiply-adds per entry of its sums, at least: else these cost more
+BLOCK = 1 << 16  # entries of X that are squared together
 SUMS_BYTES = 31 << 20  # all chunks' sums together: what is larger, glibc returns and clears anew in every iteration
 
 
@@ -62,6 +63,23 @@ class Problem:
         """The largest entry of X."""
         values = self.arrays[-1]
         return float(values.max()) if values.size else 0.0
+
+    @functools.cached_property
+    def squared_norm(self) -> float:
+        """The sum of the squares of X's entries, in float64, a block at a time."""
+        values = self.arrays[-1].reshape(-1)
+        blocks = (values[start : start + BLOCK] for start in range(0, len(values), BLOCK))
+        return float(sum(np.square(block, dtype=np.float64).sum() for block in blocks))
+
+    def head(self, n_rows: int) -> Problem:
+        """Return the same problem for the first rows of X, which are views of it."""
+        if self.layout == "dense":
+            return dataclasses.replace(self, X=self.X[:n_rows])
+        stop = self.X.indptr[n_rows]
+        parts = self.X.data[:stop], self.X.indices[:stop], self.X.indptr[: n_rows + 1]
+        X = sparse.csr_array((n_rows, self.X.shape[1]), dtype=self.X.dtype)
+        X.data, X.indices, X.indptr = parts  # as they are: a constructor would choose another type for short indices
+        return dataclasses.replace(self, X=X)
 
     def bounds(self, n_components: int) -> NDArray[np.intp]:
         """Where chunks of rows begin, and the last one ends.

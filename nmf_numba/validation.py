@@ -9,7 +9,7 @@ import math
 import numbers
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ Matrix = Any  # a C-contiguous Float, or a scipy.sparse.csr_array of floats in c
 BETA = {"frobenius": 2.0, "kullback-leibler": 1.0, "itakura-saito": 0.0}
 INITS = ("random", "nndsvd", "nndsvda", "nndsvdar", "custom")
 ENGINES = ("numba", "reference")
+EVERY = ("iteration", "half", "coordinate")
 
 SMALLEST_WH = 2.0**-23  # multiplicative updates raise WH to this where it has a negative power
 
@@ -104,6 +105,49 @@ def check_verbose(value: object) -> int:
     if isinstance(value, (bool, np.bool_)):
         return int(value)
     return check_integer("verbose", value, low=0, accepted="True, False or an integer >= 0")
+
+
+def check_max_time(value: object) -> float:
+    """Return max_time in seconds; None is no limit."""
+    return math.inf if value is None else check_number("max_time", value, low=0, accepted="a number >= 0, or None")
+
+
+def check_callback(value: object) -> Callable[[Any], object] | None:
+    """Return a callback, or None."""
+    if value is not None and not callable(value):
+        raise TypeError(
+            f"callback must be a function of a Step, or None. Found {value!r}, of type {type(value).__name__}."
+        )
+    return value
+
+
+def check_n_threads(value: object, most: int) -> int:
+    """Return a number of threads that Numba can launch."""
+    n_threads = check_integer("n_threads", value, low=1, accepted="an integer >= 1, or None")
+    if n_threads > most:
+        raise ValueError(
+            f"n_threads = {n_threads} is more than the {most} that Numba can launch here. Use fewer, or set the "
+            "environment variable NUMBA_NUM_THREADS before Python starts."
+        )
+    return n_threads
+
+
+def check_every(value: object, engine: str) -> str:
+    """Return what iterate yields a step for."""
+    every = check_choice("every", value, EVERY)
+    if every == "coordinate" and engine != "reference":
+        raise ValueError(
+            f"every = 'coordinate' needs engine='reference', which renews one entry at a time. Found engine={engine!r}."
+        )
+    return every
+
+
+def refuse_coordinates(solver: str) -> None:
+    """Say that a solver does not renew one entry at a time."""
+    raise ValueError(
+        f"every = 'coordinate' is not for solver {solver!r}, which renews whole matrices at once. Use solver='cd', or "
+        "every='half'."
+    )
 
 
 def check_init(value: object) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,18 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from scipy import sparse
 
-from nmf_numba.plotting import COLOURS, plot_activations, plot_components, plot_convergence
+from nmf_numba import Objective, Trace
+from nmf_numba.plotting import (
+    COLOURS,
+    PIXELS,
+    plot_activations,
+    plot_components,
+    plot_convergence,
+    plot_factorization,
+    plot_terms,
+)
 
 
 def drawn(ax: Axes) -> bytes:
@@ -22,6 +33,16 @@ def drawn(ax: Axes) -> bytes:
     assert isinstance(ax.figure, Figure)
     ax.figure.savefig(file, format="png")
     return file.getvalue()
+
+
+def trace_of(*data_fits: float, penalty: float = 0.0) -> Trace:
+    """A trace with these data fits and one penalty, l2_W; an iteration takes a quarter of a second."""
+    return Trace.of((i, i / 4, np.nan, Objective(value, 0.0, 0.0, penalty, 0.0)) for i, value in enumerate(data_fits))
+
+
+def legend(ax: Axes) -> list[str]:
+    found = ax.get_legend()
+    return [] if found is None else [text.get_text() for text in found.get_texts()]
 
 
 def test_images_are_a_grid_of_components_relative_to_their_maxima() -> None:
@@ -81,26 +102,148 @@ def test_zeros_can_be_drawn() -> None:
 
 
 def test_each_run_has_its_own_colour_dash_and_marker() -> None:
-    runs = {f"run {number}": ([0, 1, 2], [9.0, 3.0, number + 1]) for number in range(4)}
-    ax = plot_convergence(runs, x_label="seconds (s)", y_label="objective (u)")
+    runs = {f"run {number}": trace_of(9, 3, number + 1) for number in range(4)}
+    ax = plot_convergence(runs)
     assert [line.get_color() for line in ax.lines] == list(COLOURS[:4])
     assert len({line.get_marker() for line in ax.lines}) == 4
     assert len({str(vars(line)["_unscaled_dash_pattern"]) for line in ax.lines}) == 4
     assert ax.get_yscale() == "log"
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("seconds (s)", "objective (u)")
-    legend = ax.get_legend()
-    assert legend is not None
-    assert [text.get_text() for text in legend.get_texts()] == list(runs)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("iteration", "objective (unit of X to the power beta)")
+    assert legend(ax) == list(runs)
+    np.testing.assert_array_equal(ax.lines[3].get_xdata(), [0, 1, 2])
     np.testing.assert_array_equal(ax.lines[3].get_ydata(), [9, 3, 4])
     drawn(ax)
 
 
+def test_a_single_run_is_regularised_against_seconds() -> None:
+    ax = plot_convergence(trace_of(4, 2, penalty=1), "seconds")
+    (line,) = ax.lines
+    np.testing.assert_array_equal(line.get_xdata(), [0, 0.25])
+    np.testing.assert_array_equal(line.get_ydata(), [5, 3])
+    assert (ax.get_xlabel(), ax.get_xscale()) == ("time of solver steps (s)", "linear")
+    assert legend(ax) == []
+    drawn(ax)
+
+
+def test_the_gap_is_relative_to_the_best_of_all_runs() -> None:
+    ax = plot_convergence({"a": trace_of(8, 4, 3), "b": trace_of(8, 2)}, gap=True)
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), [3, 1, 0.5])
+    np.testing.assert_array_equal(ax.lines[1].get_ydata(), [3])  # its end is the best: there is no gap
+    np.testing.assert_array_equal(ax.lines[1].get_xdata(), [0])
+    assert "relative to it (no unit)" in ax.get_ylabel()
+    ax = plot_convergence({"a": trace_of(8, 4, 0)}, gap=True)
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), [8, 4])
+    assert "relative" not in ax.get_ylabel()
+
+
+@pytest.mark.parametrize("gap", [False, True])
+@pytest.mark.parametrize("values", [[0.0], [5.0], [0, 0, 0], [5, 5, 5], [5, 0], [np.inf, 1], [np.inf], [1, 1 + 1e-12]])
+def test_constant_zero_and_infinite_objectives_can_be_drawn(values: list[float], gap: bool) -> None:
+    ax = plot_convergence({"a": trace_of(*values), "b": trace_of(*values)}, gap=gap)
+    finite = [value for value in values if np.isfinite(value)]
+    above = [value - min(finite) for value in finite] if gap else finite
+    assert ax.get_yscale() == ("log" if max(above, default=0) > 0 else "linear")
+    assert len(np.asarray(ax.lines[0].get_ydata())) == (sum(v > 0 for v in above) or len(above))
+    drawn(ax)
+
+
+def test_whatever_has_the_columns_can_be_drawn() -> None:
+    ax = plot_convergence(SimpleNamespace(iteration=[0, 5], objective=[3, 2]))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(ax.lines[0].get_xdata(), [0, 5])
+
+
+def test_many_runs_and_points_can_be_told_apart() -> None:
+    ax = plot_convergence({str(number): trace_of(*range(100, 50, -1)) for number in range(3)})
+    starts = [line.get_markevery() for line in ax.lines]
+    assert len(set(starts)) == 3
+    assert plot_convergence({"a": trace_of(2, 1)}).lines[0].get_markevery() is None  # every point has one
+    drawn(ax)
+
+
+def test_terms_lie_on_each_other() -> None:
+    columns = np.array([[6, 4, 2], [0, 0, 0], [1, 1, 2], [0, 0, 0], [0, 2, 1]], float)
+    trace = Trace.of((i, i / 4, np.nan, Objective(*column)) for i, column in enumerate(columns.T.tolist()))
+    ax = plot_terms(trace)
+    assert legend(ax) == ["L2 of H", "L1 of H", "data fit"]
+    edges = [np.asarray(area.get_paths()[0].vertices) for area in ax.collections]
+    for number, (low, high) in enumerate([(0, 6), (6, 7), (7, 7)]):
+        at_start = edges[number][edges[number][:, 0] == 0][:, 1]
+        assert (at_start.min(), at_start.max()) == (low, high)
+    assert edges[2][edges[2][:, 0] == 2][:, 1].max() == trace.objective[2] == 5
+    assert len({area.get_hatch() for area in ax.collections}) == 3
+    assert len({str(area.get_facecolor()) for area in ax.collections}) == 3
+    assert ax.get_ylim()[0] == 0
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("iteration", "terms of the objective (unit of X to the power beta)")
+    drawn(ax)
+    ax = plot_terms(trace, "seconds")
+    assert ax.get_xlabel() == "time of solver steps (s)"
+    assert np.asarray(ax.collections[0].get_paths()[0].vertices)[:, 0].max() == 0.5
+
+
+@pytest.mark.parametrize("values", [[0.0, 0.0], [3.0], [np.inf, 1.0]])
+def test_odd_terms_can_be_drawn(values: list[float]) -> None:
+    ax = plot_terms(trace_of(*values))
+    assert legend(ax) == (["data fit"] if any(values) else [])
+    drawn(ax)
+
+
+@pytest.mark.parametrize("convert", [np.asarray, sparse.csr_array, sparse.coo_matrix])
+def test_a_factorization_is_drawn_as_it_is(convert: Any) -> None:
+    X = np.array([[3.0, 0.0, 1.0], [0.0, 8.0, 0.0]])
+    W, H = np.array([[1.0], [2.0]]), np.array([[1.0, 4.5, 0.0]])
+    ax = plot_factorization(convert(X), W, H)
+    for image, expected in zip(ax.images, (X, W @ H, W, H), strict=True):
+        np.testing.assert_array_equal(image.get_array(), expected)
+    assert [image.get_clim() for image in ax.images] == [(0, 9), (0, 9), (0, 2), (0, 4.5)]
+    assert len({image.get_cmap().name for image in ax.images}) == 1
+    texts = [text.get_text() for text in ax.texts]
+    assert texts[::2] == [
+        "X\n2 x 3",
+        "WH\n2 x 3",
+        "W\n2 x 1",
+        "H\n1 x 3",
+        "white: 0; black: 9 in X and WH, 2 in W, 4.5 in H",
+    ]
+    tall, wide = (
+        [abs(extent[b] - extent[a]) for extent in (i.get_extent() for i in ax.images)] for a, b in ((2, 3), (0, 1))
+    )
+    assert tall[0] == tall[1] == tall[2] > tall[3]
+    assert wide[0] == wide[1] == wide[3] > wide[2]
+    rights = [image.get_extent()[1] for image in ax.images]
+    lefts = [image.get_extent()[0] for image in ax.images]
+    assert all(right < left for right, left in zip(rights, lefts[1:], strict=False))
+    drawn(ax)
+
+
+@pytest.mark.parametrize("convert", [np.asarray, sparse.csr_array])
+def test_large_matrices_are_drawn_by_means_of_blocks(convert: Any) -> None:
+    rng = np.random.default_rng(0)
+    X, W, H = rng.random((3 * PIXELS, 5)), rng.random((3 * PIXELS, 2)), rng.random((2, 5))
+    ax = plot_factorization(convert(X), W, H)
+    for image, expected in zip(ax.images, (X, W @ H, W), strict=False):
+        means = expected.reshape(PIXELS, 3, -1).mean(axis=1)
+        np.testing.assert_allclose(np.asarray(image.get_array()), means)
+    np.testing.assert_array_equal(ax.images[3].get_array(), H)
+    assert ax.texts[-1].get_text().endswith("means of blocks of up to 3 x 1 entries of X")
+    shapes = [image.get_array() for image in plot_factorization(convert(X[:-1].T), H.T, W[:-1].T).images]
+    assert [np.shape(shape) for shape in shapes] == [(5, PIXELS), (5, PIXELS), (5, 2), (2, PIXELS)]
+
+
+def test_wide_square_and_tiny_factorizations_can_be_drawn() -> None:
+    for shape, n_components in (((1, 1), 1), ((1, 500), 3), ((400, 2), 2), ((5, 5), 20)):
+        X = np.zeros(shape)
+        drawn(plot_factorization(X, np.zeros((shape[0], n_components)), np.zeros((n_components, shape[1]))))
+
+
 def test_draws_on_the_axes_that_is_given() -> None:
-    axes = Figure().subplots(2, 2)
+    axes = Figure().subplots(2, 3)
     assert plot_components(np.eye(4), image_shape=(2, 2), ax=axes[0, 0]) is axes[0, 0]
     assert plot_components(np.eye(4), frequencies=range(4), ax=axes[0, 1]) is axes[0, 1]
     assert plot_activations(np.eye(4), range(4), ax=axes[1, 0]) is axes[1, 0]
-    assert plot_convergence({"a": ([0], [1.0])}, ax=axes[1, 1]) is axes[1, 1]
+    assert plot_convergence({"a": trace_of(1)}, ax=axes[1, 1]) is axes[1, 1]
+    assert plot_terms(trace_of(1), ax=axes[0, 2]) is axes[0, 2]
+    assert plot_factorization(np.eye(2), np.eye(2), np.eye(2), ax=axes[1, 2]) is axes[1, 2]
+    assert all(ax.has_data() for ax in axes.flat)
 
 
 @pytest.mark.parametrize(
@@ -125,10 +268,30 @@ def test_other_shapes_that_do_not_fit_are_refused() -> None:
         plot_components([1.0], words=["a"])
     with pytest.raises(ValueError, match="times must have one entry for each of the 2 rows"):
         plot_activations(np.eye(2), [1.0])
-    with pytest.raises(ValueError, match="runs is empty"):
+    with pytest.raises(ValueError, match=r"W @ H must have the shape of X, \(2, 3\). Found W of shape"):
+        plot_factorization(np.ones((2, 3)), np.ones((2, 2)), np.ones((2, 2)))
+    with pytest.raises(ValueError, match="negative"):
+        plot_factorization(np.ones((2, 3)), np.ones((2, 2)), -np.ones((2, 3)))
+
+
+def test_what_is_no_trace_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"traces is empty: there is nothing to plot. Pass a Trace, or a mapping"):
         plot_convergence({})
-    with pytest.raises(ValueError, match="Run 'a' must be two sequences of equal length"):
-        plot_convergence({"a": ([0, 1], [1.0])})
+    with pytest.raises(TypeError, match=r"traces\['a'\] must be a Trace, .* Found NoneType. Use fit\(..., trace=True"):
+        plot_convergence({"a": None})  # type: ignore[dict-item]
+    with pytest.raises(TypeError, match=r"traces\['iteration'\] must be a Trace, or have its columns iteration, obj"):
+        plot_convergence(trace_of(1).to_dict())  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"columns of traces .* Found the shapes iteration \(2,\), objective \(1,\)"):
+        plot_convergence(SimpleNamespace(iteration=[0, 1], objective=[1.0]))  # type: ignore[arg-type]
+    with pytest.raises(
+        TypeError, match=r"trace must be a Trace, or have its columns iteration, data_fit, .* Found int"
+    ):
+        plot_terms(3)  # type: ignore[arg-type]
+    for plot in (plot_convergence, plot_terms):
+        with pytest.raises(ValueError, match=r"x must be one of 'iteration', 'seconds'. Found 'time'"):
+            plot(trace_of(1), "time")
+    with pytest.raises(TypeError, match=r"gap must be True or False. Found 1"):
+        plot_convergence(trace_of(1), gap=1)  # type: ignore[arg-type]
 
 
 def test_neither_pyplot_nor_a_display_is_needed() -> None:
@@ -137,7 +300,7 @@ import sys
 from typing import Any
 import nmf_numba.plotting
 assert "matplotlib" not in sys.modules
-nmf_numba.plotting.plot_convergence({"a": ([0], [1.0])}).figure.savefig(sys.stdout.buffer, format="png")
+nmf_numba.plotting.plot_components([[1.0]], words=["a"]).figure.savefig(sys.stdout.buffer, format="png")
 assert "matplotlib.pyplot" not in sys.modules
 """
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)

@@ -1,21 +1,25 @@
 """The beta-divergence in compiled loops. The equations are in reference.py; this file says only how the loops differ.
 
-A block of rows of WH lives in cache and never as a whole. For beta = 1 and 0, entries that are not close need one
-logarithm only; close ones, and all others, need (2) or (3). Each chunk has a sum of its own; they are added in order.
-For a sparse X and beta = 2 or 1, the zeros' share has a closed form, so only stored entries are visited; if the result
-is so small that cancellation has eaten it, all entries are.
+A block of rows of WH lives in cache and never as a whole. A row's sum of (1) takes two powers, or a logarithm, of
+vectors; where cancellation has eaten that sum, the row is done once more, entry by entry, with (2) or (3). Each chunk
+has a sum of its own; they are added in order. For a sparse X and beta = 2 or 1, the zeros' share has a closed form, so
+only stored entries are visited; if cancellation has eaten the result, all entries are.
 """
 
 import numpy as np
 from numba import prange
 
+from nmf_numba._elementary import logarithm, power, products
 from nmf_numba._jit import parallel, serial
 
 FLOOR = 2.0**-23  # as in reference.py
 FAR = 1e-8
 
 BLOCK_ENTRIES = 1 << 15  # entries of WH in a block: 256 KB
-CANCELLED = 1e-6  # a difference of sums that is smaller than this share of them has too few digits left
+CANCELLED = 1e-5  # a difference of sums that is smaller than this share of them has too few digits left
+CANCELLED_32 = 1e-2  # for a WH in float32
+LEAST, MOST = 1e-250, 1e250  # sums between these have no terms that left the range of float64 and count
+TINY = 1e-300  # stands for a zero that has a negative power, before it is multiplied by zero
 
 
 @serial
@@ -58,15 +62,61 @@ def _entry(x, y, beta):
 
 
 @serial
-def _row(x, y, beta):
-    total = 0.0
+def _sums(x, y, beta, a, b):
+    """The sum of (1), and the sum of its terms' sizes. a and b are room for a row."""
+    n, total, size = len(y), 0.0, 0.0
     if beta == 2:
-        for j in range(len(y)):
-            residual = x[j] - y[j]
+        for j in range(n):
+            x_j = np.float64(x[j])
+            residual = x_j - y[j]
             total += residual * residual
-        return 0.5 * total
+            size += x_j * x_j
+        return 0.5 * total, 0.5 * total if y.itemsize == 8 else 0.5 * size  # in float64 nothing cancels
+    if beta == 1 or beta == 0:
+        for j in range(n):
+            a[j] = np.float64(x[j]) / max(np.float64(y[j]), FLOOR)
+        logarithm(a[:n])
+        for j in range(n):
+            x_j, y_j = np.float64(x[j]), np.float64(y[j])
+            floored = max(y_j, FLOOR)
+            if beta == 1:
+                log_term, y_j = x_j * a[j], floored if x_j > 0 else y_j
+                total += log_term + (y_j - x_j)
+                size += abs(log_term) + (y_j + x_j)
+            else:
+                ratio = x_j / floored
+                total += (ratio - 1.0) - a[j]
+                size += (ratio + 1.0) + abs(a[j])
+        return total, size
+    for j in range(n):
+        a[j] = x[j]
+        b[j] = y[j] if beta > 1 else max(np.float64(y[j]), FLOOR if x[j] > 0 else TINY)
+    power(a[:n], beta)
+    power(b[:n], beta - 1)
+    for j in range(n):
+        y_j = max(np.float64(y[j]), FLOOR) if x[j] > 0 and beta < 1 else np.float64(y[j])
+        first, second, third = a[j], (beta - 1) * (b[j] * y_j), beta * (x[j] * b[j])
+        total += (first - third) + second
+        size += first + abs(second) + abs(third)
+    scale = beta * (beta - 1)
+    return total / scale, size / abs(scale)
+
+
+@serial
+def _row(x, w, Ht, y, beta, a, b):
+    """The sum of d(x | y) over a row, y = H'w: of (1), unless that has lost its digits, or y has too few."""
+    total, size = _sums(x, y, beta, a, b)
+    cancelled = CANCELLED if y.itemsize == 8 else CANCELLED_32
+    if LEAST < size < MOST and total >= cancelled * size:
+        return total
+    total = 0.0
     for j in range(len(y)):
-        total += _entry(np.float64(x[j]), np.float64(y[j]), beta)
+        x_j, y_j = np.float64(x[j]), np.float64(y[j])
+        if y.itemsize == 4:
+            y_j = 0.0
+            for t in range(len(w)):
+                y_j += np.float64(w[t]) * np.float64(Ht[j, t])
+        total += 0.5 * (x_j - y_j) ** 2 if beta == 2 else _entry(x_j, y_j, beta)
     return total
 
 
@@ -74,13 +124,13 @@ def _row(x, y, beta):
 def _rows_dense(X, W, Ht, beta):
     n_rows, n_features = X.shape
     most = max(1, min(n_rows, BLOCK_ENTRIES // n_features))
-    WH = np.empty((most, n_features), W.dtype)
+    WH, a, b = np.empty((most, n_features), W.dtype), np.empty(n_features), np.empty(n_features)
     total = 0.0
     for start in range(0, n_rows, most):
         stop = min(start + most, n_rows)
         np.dot(W[start:stop], Ht.T, WH[: stop - start])
         for i in range(start, stop):
-            total += _row(X[i], WH[i - start], beta)
+            total += _row(X[i], W[i], Ht, WH[i - start], beta, a, b)
     return total
 
 
@@ -90,6 +140,7 @@ def _rows_csr(indptr, indices, data, W, Ht, beta):
     n_rows, n_features = len(W), len(Ht)
     most = max(1, min(n_rows, BLOCK_ENTRIES // n_features))
     WH, x = np.empty((most, n_features), W.dtype), np.zeros(n_features)
+    a, b = np.empty(n_features), np.empty(n_features)
     total = 0.0
     for start in range(0, n_rows, most):
         stop = min(start + most, n_rows)
@@ -97,7 +148,7 @@ def _rows_csr(indptr, indices, data, W, Ht, beta):
         for i in range(start, stop):
             for p in range(indptr[i], indptr[i + 1]):
                 x[indices[p]] = data[p]
-            total += _row(x, WH[i - start], beta)
+            total += _row(x, W[i], Ht, WH[i - start], beta, a, b)
             for p in range(indptr[i], indptr[i + 1]):
                 x[indices[p]] = 0
     return total
@@ -111,18 +162,21 @@ def _stored_csr(indptr, indices, data, W, Ht, beta):
     terms were.
     """
     total = size = 0.0
+    y, a, b = np.empty(len(Ht), W.dtype), np.empty(len(Ht)), np.empty(len(Ht))
     for i in range(len(W)):
-        w = W[i]
-        for p in range(indptr[i], indptr[i + 1]):
-            x, h, y = np.float64(data[p]), Ht[indices[p]], 0.0
-            for t in range(len(w)):
-                y += w[t] * h[t]
-            if beta == 2:
-                total += x * (0.5 * x - y)
-                size += 0.5 * x * x
-            else:
-                total += _entry(x, y, beta) - y
-                size += x
+        x, columns = data[indptr[i] : indptr[i + 1]], indices[indptr[i] : indptr[i + 1]]
+        products(W[i], columns, Ht, y)
+        if beta == 1:
+            difference, row_size = _sums(x, y[: len(x)], beta, a, b)
+            total += difference
+            size += row_size
+            for q in range(len(x)):
+                total -= y[q]
+        else:
+            for q in range(len(x)):
+                x_q = np.float64(x[q])
+                total += x_q * (0.5 * x_q - y[q])
+                size += 0.5 * x_q * x_q
     return total, size
 
 
@@ -192,7 +246,8 @@ def divergence_csr(indptr, indices, data, W, Ht, beta, bounds):
         return _total(totals)
     of_zeros = _of_zeros(W, Ht, beta)
     total, size = of_zeros + _total(totals), of_zeros + _total(sizes)
-    if CANCELLED * size < total < np.inf:
+    cancelled = CANCELLED if W.itemsize == 8 else CANCELLED_32
+    if LEAST < size < MOST and total > cancelled * size:
         return total
     for c in prange(n_chunks):
         _csr_chunk(c, indptr, indices, data, W, Ht, beta, bounds, totals, sizes[:0])

@@ -3,10 +3,42 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
+from collections.abc import Iterator
 from typing import Any, ClassVar
+
+import numpy as np
 
 from nmf_numba.problem import Problem
 from nmf_numba.validation import Float
+
+
+@dataclasses.dataclass(frozen=True)
+class Coordinate:
+    """One entry as it was renewed: new = max(0, old - gradient / curvature).
+
+    Attributes
+    ----------
+    factor : {'W', 'H'}
+    component, row : int
+        For H, row is the row of H transposed: a feature.
+    gradient, curvature : float
+        First and second derivative of the objective with respect to the entry.
+    old, new : float
+    """
+
+    factor: str
+    component: int
+    row: int
+    gradient: float
+    curvature: float
+    old: float
+    new: float
+
+    @property
+    def violation(self) -> float:
+        """Of the optimality conditions, before: at zero only a negative gradient can help."""
+        return abs(min(self.gradient, 0.0) if self.old == 0 else self.gradient)
 
 
 class Solver(abc.ABC):
@@ -64,9 +96,25 @@ class Solver(abc.ABC):
     def update(self, Ht: Float, sums: Any) -> float:
         """Renew Ht, which is H transposed, in place from the sums and return its violation."""
 
-    def step(self, W: Float, Ht: Float, *, update_H: bool) -> float:
-        """Do one iteration: W, then H with the new W. Return the violation of both."""
-        violation, sums = self.row_pass(W, Ht, update_H=update_H)
+    def normal_equations(self, sums: Any) -> tuple[Float, Float] | None:
+        """Return X'W and W'W if the sums have them, without penalties: the Frobenius loss then needs no pass over X."""
+        return None
+
+    def coordinates(self, W: Float, Ht: Float, *, update_H: bool) -> Iterator[Coordinate]:
+        """Do one iteration in plain Python and yield every entry as it is renewed, if the solver works that way."""
+        raise NotImplementedError
+
+    def warm_up(self, W: Float, Ht: Float, *, update_H: bool) -> None:
+        """Compile what an iteration needs: do one on copies of two rows."""
+        small = type(self)(
+            self.problem.head(min(2, len(W))),
+            self.n_components,
+            self.functions,
+            shuffle=self.shuffle,
+            rng=np.random.default_rng(0),
+        )
+        small.bounds = np.arange(min(2, len(W)) + 1) if len(self.bounds) > 2 else np.array([0, min(2, len(W))])
+        Ht = Ht.copy()
+        _, sums = small.row_pass(W[:2].copy(), Ht, update_H=update_H)
         if update_H:
-            violation += self.update(Ht, sums)
-        return violation
+            small.update(Ht, sums)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nmf_numba.problem import Problem
-from nmf_numba.solvers.solver import Solver
+from nmf_numba.solvers.solver import Coordinate, Solver
 from nmf_numba.validation import Float
 
 
@@ -50,7 +51,32 @@ class HALS(Solver):
 
     def update(self, Ht: Float, sums: Any) -> float:
         """Sweep Ht by the same function that sweeps W."""
-        cross, gram = sums
-        gram.flat[:: self.n_components + 1] += self.problem.l2_H
-        cross -= self.problem.l1_H
+        cross, gram = self._penalised(*sums)
         return float(self.functions.update(Ht, gram, cross, self._order()))
+
+    def _penalised(self, cross: Float, gram: Float) -> tuple[Float, Float]:
+        l1, l2 = self.problem.l1_H, self.problem.l2_H
+        return cross - cross.dtype.type(l1) if l1 else cross, gram + np.diag(np.full(len(gram), l2, gram.dtype))
+
+    def normal_equations(self, sums: Any) -> tuple[Float, Float]:
+        """The sums themselves."""
+        cross, gram = sums
+        return cross, gram
+
+    def coordinates(self, W: Float, Ht: Float, *, update_H: bool) -> Iterator[Coordinate]:
+        """(1) of reference.py, entry by entry: components outside, so in the order of its equations."""
+        problem = self.problem
+        gram: Float = Ht.T @ Ht + problem.l2_W * np.eye(self.n_components)
+        yield from self._entries("W", W, gram, problem.X @ Ht - problem.l1_W)
+        if update_H:
+            cross, gram = self._penalised(problem.X.T @ W, W.T @ W)
+            yield from self._entries("H", Ht, gram, cross)
+
+    def _entries(self, factor: str, W: Float, gram: Float, cross: Float) -> Iterator[Coordinate]:
+        for t in self._order():
+            for i in range(len(W)):
+                gradient = float(W[i] @ gram[:, t] - cross[i, t])
+                curvature, old = float(gram[t, t]), float(W[i, t])
+                if curvature != 0:
+                    W[i, t] = max(old - gradient / curvature, 0)
+                yield Coordinate(factor, int(t), i, gradient, curvature, old, float(W[i, t]))

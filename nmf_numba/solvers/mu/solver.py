@@ -58,11 +58,17 @@ class MultiplicativeUpdates(Solver):
             update_H,
             self.bounds,
         )
-        return math.nan, sums
+        return math.nan, (W, *sums)
 
     def update(self, Ht: Float, sums: Any) -> float:
         """Renew Ht by the same function that renews W."""
         problem = self.problem
+        _, numerator, denominator = sums
         flush = self._flush(problem.beta <= 1)
-        self.functions.update(Ht, *sums, problem.l1_H, problem.l2_H, problem.beta, flush)
+        self.functions.update(Ht, numerator, denominator, problem.l1_H, problem.l2_H, problem.beta, flush)
         return math.nan
+
+    def normal_equations(self, sums: Any) -> tuple[Float, Float] | None:
+        """For beta = 2 the numerator is X'W."""
+        W, numerator, _ = sums
+        return (numerator, W.T @ W) if self.problem.beta == 2 else None

@@ -1,0 +1,141 @@
+"""What kernels do at single entries of X: WH at stored ones, powers, logarithms, in loops that become vectors.
+
+For kernels only. Numba's cache does not notice a change in another file: after one in this file, delete the cached
+kernels (`nmf-numba warmup` says where they are).
+"""
+
+import numpy as np
+
+from nmf_numba._jit import exact, serial
+
+# For x^a = 2^(a log2 x), in bits of a double: log2 of the mantissa f in [sqrt(1/2), sqrt(2)) is z LOG2(z^2) with
+# z = (f-1)/(f+1), to 1.2e-18 relative; 2^r for r in [-1/2, 1/2] is EXP2(r), to 4.3e-18. Both interpolate at Chebyshev
+# nodes. The result has a relative error of 6e-16 at most.
+LOG2 = (
+    2.8853900817779268, 0.9617966939259898, 0.5770780163455203, 0.4121985858409005,
+    0.32059853491395984, 0.262334352504183, 0.2209130842311768, 0.2136589569431927,
+)  # fmt: skip
+EXP2 = (
+    1.0, 0.6931471805599453, 0.24022650695910158, 0.055504108664821625, 0.009618129107587256, 0.001333355814640647,
+    0.00015403530463724353, 1.5252733841556773e-05, 1.3215432535912375e-06, 1.0178057087733941e-07,
+    7.074194297288521e-09, 4.4558179083360645e-10,
+)  # fmt: skip
+MANTISSA, BIAS = np.uint64(52), np.uint64(1023)  # bits of the mantissa; the exponent of 1
+FROM_ROOT_HALF = np.uint64((1023 << 52) - 0x3FE6A09E667F3BCD)  # counts exponents from sqrt(1/2) instead of 1
+INTEGER_BITS, INTEGER = np.uint64(0x433 << 52), 2.0**52  # an integer n as a double: INTEGER_BITS | n, minus INTEGER
+LN2 = 0.6931471805599453
+PIECE = 64  # entries at a time, so that a piece stays in the first cache through every loop
+
+
+@exact
+def any_power(x, a):
+    """Set x <- x^a for x >= 0, a piece at a time, in plain loops over arrays, which become vectors.
+
+    a is split into high + low such that high times an exponent is exact: the result then has its last digits.
+    """
+    high = np.float64(np.float32(a))
+    low = a - high
+    f, e = np.empty(PIECE), np.empty(PIECE)
+    f_bits, e_bits = f.view(np.uint64), e.view(np.uint64)
+    for start in range(0, len(x), PIECE):
+        n = min(PIECE, len(x) - start)
+        piece = x[start : start + n]
+        for j in range(n):
+            f[j] = piece[j]
+        for j in range(n):  # x = f 2^e
+            exponent = (f_bits[j] + FROM_ROOT_HALF) >> MANTISSA
+            f_bits[j] -= (exponent - BIAS) << MANTISSA
+            e_bits[j] = exponent | INTEGER_BITS
+        for j in range(n):  # a log2 x = k + r, k an integer and r in [-1/2, 1/2]
+            exponent = e[j] - (INTEGER + 1023.0)
+            z = (f[j] - 1.0) / (f[j] + 1.0)
+            u = z * z
+            v = u * u
+            low_half = (LOG2[0] + LOG2[1] * u) + (LOG2[2] + LOG2[3] * u) * v
+            log2_f = z * (low_half + ((LOG2[4] + LOG2[5] * u) + (LOG2[6] + LOG2[7] * u) * v) * (v * v))
+            whole, rest = high * exponent, low * exponent + a * log2_f
+            k = np.floor(min(max(whole + rest, -1022.0), 1024.0) + 0.5)
+            f[j] = (whole - k) + rest
+            e[j] = k + (INTEGER + 1023.0)
+        for j in range(n):
+            r = min(max(f[j], -0.5), 0.5)
+            s = r * r
+            t = s * s
+            first = (EXP2[0] + EXP2[1] * r) + (EXP2[2] + EXP2[3] * r) * s
+            second = (EXP2[4] + EXP2[5] * r) + (EXP2[6] + EXP2[7] * r) * s
+            third = (EXP2[8] + EXP2[9] * r) + (EXP2[10] + EXP2[11] * r) * s
+            f[j] = first + t * (second + t * third)
+            e_bits[j] = e_bits[j] << MANTISSA  # 2^k
+        for j in range(n):
+            piece[j] = f[j] * e[j] if piece[j] > 0 else 0.0
+
+
+@exact
+def power(x, a):
+    """Set x <- x^a, x one-dimensional. Half-integers need only square roots and divisions."""
+    if a == -2:
+        for j in range(len(x)):
+            x[j] = 1 / (x[j] * x[j])
+    elif a == -1.5:
+        for j in range(len(x)):
+            x[j] = 1 / (x[j] * np.sqrt(x[j]))
+    elif a == -1:
+        for j in range(len(x)):
+            x[j] = 1 / x[j]
+    elif a == -0.5:
+        for j in range(len(x)):
+            x[j] = 1 / np.sqrt(x[j])
+    elif a == 0.5:
+        for j in range(len(x)):
+            x[j] = np.sqrt(x[j])
+    elif a == 1.5:
+        for j in range(len(x)):
+            x[j] = x[j] * np.sqrt(x[j])
+    elif a == 2:
+        for j in range(len(x)):
+            x[j] = x[j] * x[j]
+    elif a != 1:
+        any_power(x, a)
+
+
+@exact
+def logarithm(x):
+    """Set x <- log(x) for finite x > 0; some finite number for x = 0."""
+    f, e = np.empty(PIECE), np.empty(PIECE)
+    f_bits, e_bits = f.view(np.uint64), e.view(np.uint64)
+    for start in range(0, len(x), PIECE):
+        n = min(PIECE, len(x) - start)
+        piece = x[start : start + n]
+        for j in range(n):
+            f[j] = piece[j]
+        for j in range(n):  # x = f 2^e
+            exponent = (f_bits[j] + FROM_ROOT_HALF) >> MANTISSA
+            f_bits[j] -= (exponent - BIAS) << MANTISSA
+            e_bits[j] = exponent | INTEGER_BITS
+        for j in range(n):
+            z = (f[j] - 1.0) / (f[j] + 1.0)
+            u = z * z
+            v = u * u
+            low_half = (LOG2[0] + LOG2[1] * u) + (LOG2[2] + LOG2[3] * u) * v
+            log2_f = z * (low_half + ((LOG2[4] + LOG2[5] * u) + (LOG2[6] + LOG2[7] * u) * v) * (v * v))
+            piece[j] = LN2 * ((e[j] - (INTEGER + 1023.0)) + log2_f)
+
+
+@serial
+def products(w, columns, Ht, wh):
+    """Set wh <- w'H at these columns. Four at a time: sums over components that do not wait for each other."""
+    n, zero = len(columns), w.dtype.type(0)
+    for q in range(0, n - 3, 4):
+        h0, h1, h2, h3 = Ht[columns[q]], Ht[columns[q + 1]], Ht[columns[q + 2]], Ht[columns[q + 3]]
+        w0 = w1 = w2 = w3 = zero
+        for t in range(len(w)):
+            w0 += w[t] * h0[t]
+            w1 += w[t] * h1[t]
+            w2 += w[t] * h2[t]
+            w3 += w[t] * h3[t]
+        wh[q], wh[q + 1], wh[q + 2], wh[q + 3] = w0, w1, w2, w3
+    for q in range(n // 4 * 4, n):
+        h, wh_q = Ht[columns[q]], zero
+        for t in range(len(w)):
+            wh_q += w[t] * h[t]
+        wh[q] = wh_q
