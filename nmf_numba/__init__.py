@@ -1,5 +1,6 @@
 """Non-negative matrix factorization: fast kernels compiled by Numba, beside references that read like the equations."""
 
+from nmf_numba.compare import Comparison, compare
 from nmf_numba.factorization import Factorization, fit, non_negative_factorization
 from nmf_numba.initialization import initialize
 from nmf_numba.iterate import Step, iterate
@@ -10,12 +11,14 @@ from nmf_numba.validation import ConvergenceWarning
 __version__ = "0.1.0"
 
 __all__ = [
+    "Comparison",
     "ConvergenceWarning",
     "Factorization",
     "Objective",
     "Step",
     "Trace",
     "beta_divergence",
+    "compare",
     "fit",
     "initialize",
     "iterate",

@@ -84,8 +84,8 @@ _launcher = _Launcher()
 def parallel(chunks: Callable[..., int]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Compile a function whose prange loops run on Numba's threads, and once more without threads.
 
-    The latter is for a call with a single chunk, which then pays for no launch, and for a forked child. Each is
-    compiled when it is first called. `py_func` is the plain Python function, as Numba itself names it.
+    The latter is for a call with a single chunk or on a single thread, which then pays for no launch, and for a forked
+    child. Each is compiled when it is first called. `py_func` is the plain Python function, as Numba itself names it.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def parallel(chunks: Callable[..., int]) -> Callable[[Callable[..., Any]], Calla
         @functools.wraps(function)
         def launch(*arguments: Any) -> Any:
             try:
-                if chunks(*arguments) <= 1 or _launcher.threads_lost:
+                if chunks(*arguments) <= 1 or numba.get_num_threads() == 1 or _launcher.threads_lost:
                     return serially(*arguments)
                 with _launcher.lock:
                     return threaded(*arguments)

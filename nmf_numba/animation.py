@@ -223,8 +223,9 @@ def animate(steps: Iterable[Step], X: Any, *, title: str = "A factorization, ste
     Parameters
     ----------
     steps : iterable of Step
-        What ``iterate(X, ...)`` yields, at most 201: a start and 200 iterations. With every='half' it is said which factor was renewed, and with
-        every='coordinate' the entry is framed. Whatever has `n_iter`, `W`, `H` and `objective().total` will do.
+        What ``iterate(X, ...)`` yields, at most 201: the start and 200 iterations. With every='half' it is said which
+        factor was renewed, and with every='coordinate' the entry is framed. Whatever has `n_iter`, `W`, `H` and
+        `objective().total` will do.
     X : array-like or SciPy sparse, shape (n_samples, n_features)
         What was fitted. At most 2000 entries, and W and H likewise.
     title : str, default 'A factorization, step by step'

@@ -255,10 +255,10 @@ def plot_convergence(
     ax.locator_params(axis="x", integer=x == "iteration")
     ax.set_xlabel(X_LABELS[x])
     if gap:
-        unit = "relative to it (no unit)" if best else UNIT
-        ax.set_ylabel(f"objective above the best that was found,\n{unit}")
+        unit = "(relative to it, no unit)" if best else UNIT
+        ax.set_ylabel(f"gap to the best objective found\n{unit}")
     else:
-        ax.set_ylabel(f"objective {UNIT}")
+        ax.set_ylabel(f"objective\n{UNIT}")
     ax.grid(which="both", color="0.9")
     ax.set_axisbelow(True)
     if labels:
@@ -313,7 +313,7 @@ def plot_terms(trace: Trace, x: str = "iteration", *, ax: Axes | None = None) ->
     ax.margins(x=0)
     ax.locator_params(axis="x", integer=x == "iteration")
     ax.set_xlabel(X_LABELS[x])
-    ax.set_ylabel(f"terms of the objective {UNIT}")
+    ax.set_ylabel(f"terms of the objective\n{UNIT}")
     if ax.collections:
         ax.legend(frameon=False, reverse=True)  # as they lie on each other
     return ax

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmf_numba.objective import Objective
+from nmf_numba.table import Table
 
 Column = NDArray[Any]
 
@@ -65,5 +66,21 @@ class Trace:
         """Return the columns by name, as `pandas.DataFrame` takes them."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
+    def table(self, n_rows: int = 20) -> Table:
+        """Return at most n_rows of the rows as a table: the first, the last, and some evenly between.
+
+        Terms that are zero throughout are left out.
+        """
+        columns = {name: column for name, column in self.to_dict().items() if np.nan_to_num(column).any()}
+        shown = np.unique(np.linspace(0, len(self) - 1, min(n_rows, len(self))).round().astype(int))
+        rows = [["" if np.isnan(c[at]) else f"{c[at]:.6g}" for c in columns.values()] for at in shown]
+        return Table(list(columns), rows)
+
     def __len__(self) -> int:
         return len(self.iteration)
+
+    def __repr__(self) -> str:
+        return str(self.table())
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()

@@ -5,6 +5,7 @@ An error names the argument, the value found, what is accepted and the way out. 
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import numbers
 import sys
@@ -140,6 +141,12 @@ def check_every(value: object, engine: str) -> str:
             f"every = 'coordinate' needs engine='reference', which renews one entry at a time. Found engine={engine!r}."
         )
     return every
+
+
+def check_installed(module: str, what: str) -> None:
+    """Refuse what needs a package that is not installed."""
+    if importlib.util.find_spec(module) is None:
+        raise ImportError(f"{what} needs scikit-learn, which is not installed: pip install nmf-numba[sklearn]")
 
 
 def refuse_coordinates(solver: str) -> None:

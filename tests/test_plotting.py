@@ -108,7 +108,7 @@ def test_each_run_has_its_own_colour_dash_and_marker() -> None:
     assert len({line.get_marker() for line in ax.lines}) == 4
     assert len({str(vars(line)["_unscaled_dash_pattern"]) for line in ax.lines}) == 4
     assert ax.get_yscale() == "log"
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("iteration", "objective (unit of X to the power beta)")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("iteration", "objective\n(unit of X to the power beta)")
     assert legend(ax) == list(runs)
     np.testing.assert_array_equal(ax.lines[3].get_xdata(), [0, 1, 2])
     np.testing.assert_array_equal(ax.lines[3].get_ydata(), [9, 3, 4])
@@ -130,7 +130,7 @@ def test_the_gap_is_relative_to_the_best_of_all_runs() -> None:
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [3, 1, 0.5])
     np.testing.assert_array_equal(ax.lines[1].get_ydata(), [3])  # its end is the best: there is no gap
     np.testing.assert_array_equal(ax.lines[1].get_xdata(), [0])
-    assert "relative to it (no unit)" in ax.get_ylabel()
+    assert "(relative to it, no unit)" in ax.get_ylabel()
     ax = plot_convergence({"a": trace_of(8, 4, 0)}, gap=True)
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [8, 4])
     assert "relative" not in ax.get_ylabel()
@@ -173,7 +173,7 @@ def test_terms_lie_on_each_other() -> None:
     assert len({area.get_hatch() for area in ax.collections}) == 3
     assert len({str(area.get_facecolor()) for area in ax.collections}) == 3
     assert ax.get_ylim()[0] == 0
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("iteration", "terms of the objective (unit of X to the power beta)")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("iteration", "terms of the objective\n(unit of X to the power beta)")
     drawn(ax)
     ax = plot_terms(trace, "seconds")
     assert ax.get_xlabel() == "time of solver steps (s)"

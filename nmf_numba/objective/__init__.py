@@ -39,8 +39,8 @@ class Objective:
         return self.data_fit + self.l1_W + self.l1_H + self.l2_W + self.l2_H
 
 
-# A squared error that is a smaller share of ||X||^2 than this has lost too many digits in the difference of sums. A CSR's
-# float32 sums have an error of 1e-6 of ||X||^2, a dense X's of 5e-8: they are added up by blocks.
+# A squared error that is a smaller share of ||X||^2 than this has lost too many digits in a difference of sums. Sums in
+# float32 have an error of 1e-6 of ||X||^2 for a CSR and of 5e-8 for a dense X, whose sums are added up by blocks.
 CANCELLED = {("float64", "dense"): 1e-5, ("float64", "csr"): 1e-5, ("float32", "dense"): 0.01, ("float32", "csr"): 0.1}
 
 

@@ -1,0 +1,196 @@
+"""Makes the pages that the package itself determines: one for each solver, public module and tutorial.
+
+They are written into docs/solvers, docs/api and docs/tutorials, which are not in git. So a new folder and name in
+SOLVERS, a new name in an `__all__` or a new notebook is on the site without any other edit.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util import logging
+
+import nmf_numba
+from nmf_numba.__main__ import losses
+from nmf_numba.iterate import STOPPING
+from nmf_numba.solvers import SOLVERS
+from nmf_numba.solvers.solver import Solver
+
+logger = logging.getLogger(__name__)
+ROOT = Path(__file__).parents[2]
+
+# --- solvers -------------------------------------------------------------------------------------------------------
+
+SOLVER = """\
+# {title}
+
+{doc} Its name is `solver="{name}"`.
+
+## What it supports
+
+| loss | beta | X | descent is proven with |
+| --- | --- | --- | --- |
+{rows}
+
+{stopping}
+
+```{{include}} {notes}
+:heading-offset: 1
+```
+
+## The code
+
+Both files have the same public functions with the same arguments. A test compares them, function by function. So read the reference for
+what is computed, and the kernels for how.
+
+:::::{{container}} twins
+::::{{container}} twin
+**reference.py**, plain NumPy: `engine="reference"`
+
+```{{literalinclude}} {reference}
+:language: python
+```
+::::
+::::{{container}} twin
+**kernels.py**, compiled by Numba: `engine="numba"`
+
+```{{literalinclude}} {kernels}
+:language: python
+```
+::::
+:::::
+"""
+
+
+def solver_page(solver: type[Solver]) -> tuple[str, str]:
+    """Return the name of a solver's page and its text."""
+    folder = Path(inspect.getfile(solver)).parent
+    paths = [folder / name for name in ("notes.md", "reference.py", "kernels.py")]
+    rows = []
+    for row in losses(solver):
+        cells = row if len(row) == 4 else [*row, ""]  # the reason why not, instead of layouts
+        rows.append(f"| {' | '.join(cells)} |")
+    text = SOLVER.format(
+        title=solver.title,
+        name=solver.name,
+        doc=first_line(solver),
+        rows="\n".join(rows),
+        stopping=first_line(STOPPING[solver.stopping]),
+        **{path.stem: f"../../{path.relative_to(ROOT).as_posix()}" for path in paths},
+    )
+    if "\n## Sources" not in (folder / "notes.md").read_text(encoding="utf-8"):
+        text += "\n## Sources\n\n" + "".join(f"- {source}\n" for source in solver.sources)
+    return folder.name, text
+
+
+# --- API -----------------------------------------------------------------------------------------------------------
+
+
+def public_modules() -> Iterator[ModuleType]:
+    """Yield the package and those of its modules that say what is public."""
+    names = [nmf_numba.__name__]
+    names += [f"{names[0]}.{module.name}" for module in pkgutil.iter_modules(nmf_numba.__path__)]
+    for name in names:
+        if not name.rpartition(".")[2].startswith("_"):
+            module = importlib.import_module(name)
+            if hasattr(module, "__all__"):
+                yield module
+
+
+def public_names() -> dict[str, list[str]]:
+    """Return the public names of each module; a name that is exported twice is only in the first."""
+    seen: list[Any] = []
+    found: dict[str, list[str]] = {}
+    for module in public_modules():
+        values = {name: getattr(module, name) for name in module.__all__}
+        new = [name for name, value in values.items() if not any(value is other for other in seen)]
+        seen += values.values()
+        if new:
+            found[module.__name__] = sorted(new, key=lambda name: (name.isupper(), name[0].isupper(), name.lower()))
+    return found
+
+
+def module_page(module: str, names: list[str]) -> str:
+    """Return the page of a module: its docstring, then every public name."""
+    lines = [module, "=" * len(module), "", f".. automodule:: {module}", "   :no-members:", ""]
+    lines += [f".. currentmodule:: {module}", ""]
+    for name in names:
+        value = getattr(importlib.import_module(module), name)
+        lines += [name, "-" * len(name), ""]
+        if isinstance(value, type):
+            kind = "autoexception" if issubclass(value, BaseException) else "autoclass"
+            lines += [f".. {kind}:: {name}", *([] if kind == "autoexception" else ["   :members:"]), ""]
+        elif callable(value):
+            lines += [f".. autofunction:: {name}", ""]
+        else:
+            lines += [f".. autodata:: {name}", "   :no-value:", ""]
+    return "\n".join(lines)
+
+
+def api_page(modules: dict[str, list[str]]) -> str:
+    """Return the page that lists all public names, a line each."""
+    lines = ["API", "===", "", "Everything that is public, a line for each name.", ""]
+    for module, names in modules.items():
+        lines += [f":doc:`{module} <{module}>`", "-" * (len(module) * 2 + 10), "", f".. currentmodule:: {module}", ""]
+        lines += [".. autosummary::", "", *(f"   {name}" for name in names), ""]
+    lines += [".. toctree::", "   :hidden:", "", *(f"   {module}" for module in modules), ""]
+    return "\n".join(lines)
+
+
+def check_names(app: Sphinx, env: BuildEnvironment) -> None:
+    """Warn of a public name that is on no page; warnings are errors."""
+    described = env.get_domain("py").objects  # type: ignore[attr-defined]
+    for module in public_modules():
+        for name in module.__all__:
+            value = getattr(module, name)
+            elsewhere = f"{getattr(value, '__module__', '')}.{name}"
+            if not any(full in described for full in (f"{module.__name__}.{name}", f"nmf_numba.{name}", elsewhere)):
+                logger.warning("%s.%s is public, but on no page of the API", module.__name__, name)
+
+
+# --- files ---------------------------------------------------------------------------------------------------------
+
+
+def first_line(thing: object) -> str:
+    """Return the first line of a docstring."""
+    return inspect.getdoc(thing).splitlines()[0]  # type: ignore[union-attr]
+
+
+def write_folder(folder: Path, texts: dict[str, str]) -> None:
+    """Make a folder with these files and no others. A file that is the same stays, and Sphinx does not read it again."""
+    folder.mkdir(exist_ok=True)
+    for path in folder.iterdir():
+        if path.name not in texts:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for name, text in texts.items():
+        path = folder / name
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+
+
+def write_pages(app: Sphinx) -> None:
+    """Write all pages that are made."""
+    docs = Path(app.srcdir)
+    solvers = dict(map(solver_page, SOLVERS))
+    write_folder(docs / "solvers", {f"{name}.md": text for name, text in solvers.items()})
+    modules = public_names()
+    api = {f"{module}.rst": module_page(module, names) for module, names in modules.items()}
+    write_folder(docs / "api", {"index.rst": api_page(modules), **api})
+    notebooks = sorted((ROOT / "tutorials").glob("[0-9]*.ipynb"))
+    write_folder(docs / "tutorials", {path.name: path.read_text(encoding="utf-8") for path in notebooks})
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Called by Sphinx."""
+    app.connect("builder-inited", write_pages)
+    app.connect("env-check-consistency", check_names)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

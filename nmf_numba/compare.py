@@ -1,0 +1,213 @@
+"""Several solvers on one problem, from one start, by one clock."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nmf_numba import validation
+from nmf_numba.factorization import Factorization, fit
+from nmf_numba.iterate import Run, prepare
+from nmf_numba.objective import evaluate
+from nmf_numba.problem import Problem
+from nmf_numba.solvers import get_solver
+from nmf_numba.table import Table
+from nmf_numba.trace import Trace
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SKLEARN = "scikit-learn"
+WITHIN = (0.1, 0.01, 0.001)  # of the best objective found
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Comparison:
+    """What `compare` found.
+
+    Attributes
+    ----------
+    results : dict of str to Factorization
+        By the name of the run; each has its factors and its trace.
+    refusals : dict of str to str
+        Runs that can't be done, and why.
+    """
+
+    results: dict[str, Factorization]
+    refusals: dict[str, str]
+
+    @property
+    def traces(self) -> dict[str, Trace]:
+        """The trace of each run."""
+        return {name: result.trace for name, result in self.results.items() if result.trace is not None}
+
+    @property
+    def best(self) -> float:
+        """The lowest objective that any run has reached."""
+        return min((float(trace.objective.min()) for trace in self.traces.values()), default=math.nan)
+
+    def table(self) -> Table:
+        """Return a table: for each run the iterations and seconds until it is near the best objective found.
+
+        "To 1 %": until the objective is at most 1.01 times the best of all runs. A dash: the run never got there.
+        Seconds are wall clock of solver steps. A better run moves the goal for all others.
+        """
+        header = ["run", "iterations", "seconds", "objective", "stopped by"]
+        for share in WITHIN:
+            header += [f"iterations to {100 * share:g} %", "seconds"]
+        rows: list[list[str]] = []
+        for name, trace in self.traces.items():
+            last = [f"{trace.iteration[-1]}", f"{trace.seconds[-1]:.3g}", f"{trace.objective.min():.6g}"]
+            rows.append([name, *last, self.results[name].stop_reason])
+            for share in WITHIN:
+                near = np.flatnonzero(trace.objective <= (1 + share) * self.best)
+                there = [f"{trace.iteration[near[0]]}", f"{trace.seconds[near[0]]:.3g}"] if len(near) else ["-", "-"]
+                rows[-1] += there
+        rows += [[name, f"refused: {reason}"] for name, reason in self.refusals.items()]
+        return Table(header, rows)
+
+    def plot(self, x: str = "seconds", *, gap: bool = False, ax: Axes | None = None) -> Axes:
+        """Return an Axes with one line per run: see `plotting.plot_convergence`."""
+        from nmf_numba.plotting import plot_convergence  # noqa: PLC0415  (imports matplotlib, which takes its time)
+
+        return plot_convergence(self.traces, x=x, gap=gap, ax=ax)
+
+    def __repr__(self) -> str:
+        return str(self.table())
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
+
+def compare(
+    X: Any,
+    n_components: int | str | None = "auto",
+    *,
+    solvers: Iterable[str] = ("cd", "mu"),
+    beta_loss: float | str = "frobenius",
+    engines: Iterable[str] = ("numba",),
+    W: Any = None,
+    H: Any = None,
+    init: str | None = None,
+    max_time: float | None = None,
+    max_iter: int = 200,
+    tol: float = 0.0,
+    alpha_W: float = 0.0,
+    alpha_H: float | str = "same",
+    l1_ratio: float = 0.0,
+    random_state: Any = None,
+    shuffle: bool = False,
+    n_threads: int | None = None,
+) -> Comparison:
+    """Return how several solvers converge on one problem, from one start, by one clock.
+
+    All minimise the same regularised objective, see `fit`. The clock runs during the solvers' steps only: compilation
+    comes before, and while the objective is evaluated it stands still.
+
+    Parameters
+    ----------
+    X, n_components, beta_loss, W, H, init, alpha_W, alpha_H, l1_ratio, random_state, shuffle, n_threads
+        As for `fit`. The start is made once, and every run starts from a copy of it.
+    solvers : iterable of str, default ('cd', 'mu')
+        Names of solvers. One that does not support the problem is listed with its reason.
+    engines : iterable of {'numba', 'reference', 'scikit-learn'}, default ('numba',)
+        Every solver runs once with each. 'scikit-learn', where it is installed, is fitted anew for 1, 2, 3, 5, 8, 13,
+        ... iterations, since it keeps no history; each of these fits is timed as a whole, checks included.
+    max_time : float >= 0 or None, default None
+        Seconds for each run.
+    max_iter : int >= 1, default 200
+        Most iterations of each run.
+    tol : float >= 0, default 0
+        Tolerance of the stopping rules. 0: a run ends by max_time or max_iter.
+
+    Returns
+    -------
+    Comparison
+        With `results`, `traces`, `refusals`, `best`, `table()` and `plot()`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `fit`; an engine or a solver is not known; every run is refused.
+
+    Notes
+    -----
+    Time on a machine that does other work is not a property of a solver: compare the iterations too, and repeat.
+
+    Examples
+    --------
+    >>> from nmf_numba import compare
+    >>> from nmf_numba.datasets import load_digits
+    >>> comparison = compare(load_digits().X[:50], 4, max_iter=20, random_state=0)
+    >>> list(comparison.traces)
+    ['cd', 'mu']
+    >>> compare(load_digits().X[:50], 4, beta_loss=1, max_iter=5, random_state=0).refusals
+    {'cd': "beta_loss = 1.0, only 'frobenius'. Use solver='mu'."}
+    """
+    solvers, engines = _names("solvers", solvers), _names("engines", engines)
+    for engine in engines:
+        validation.check_choice("engines", engine, (*validation.ENGINES, SKLEARN))
+    problem = Problem(validation.check_X(X), validation.check_beta(beta_loss))
+    refusals = {name: get_solver(name).supports(problem) for name in solvers}
+    solvers = [name for name in solvers if refusals[name] is None]
+    reasons = {name: reason for name, reason in refusals.items() if reason is not None}
+    if not solvers:
+        raise ValueError("No solver can do this: " + " ".join(f"{name}: {why}" for name, why in reasons.items()))
+    if init == "nndsvd" and "mu" in solvers[1:]:
+        validation.warn_zeros_stay()
+
+    options: dict[str, Any] = {"beta_loss": beta_loss, "alpha_W": alpha_W, "alpha_H": alpha_H, "l1_ratio": l1_ratio}
+    options |= {"tol": tol, "max_iter": max_iter, "shuffle": shuffle, "random_state": random_state}
+    ours: dict[str, Any] = {"max_time": max_time, "n_threads": n_threads}
+    run = prepare(
+        X, n_components, W=W, H=H, init=init, solver=solvers[0], **options, **ours, update_H=True, verbose=0,
+        engine="numba", callback=None,
+    )  # fmt: skip
+    start: dict[str, Any] = {"W": run.W, "H": np.ascontiguousarray(run.Ht.T), "init": "custom"}
+    results = {}
+    for solver in solvers:
+        for engine in engines:
+            name = solver if len(engines) == 1 else f"{solver}, {engine}"
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # that max_iter was reached is what is asked for here
+                if engine == SKLEARN:
+                    results[name] = _fit_sklearn(run, {**start, **options, "solver": solver})
+                else:
+                    results[name] = fit(X, **start, **options, **ours, solver=solver, engine=engine, trace=True)
+    return Comparison(results, reasons)
+
+
+def _names(argument: str, names: str | Iterable[str]) -> list[str]:
+    names = [names] if isinstance(names, str) else list(names)
+    if not names:
+        raise ValueError(f"{argument} is empty. Name at least one.")
+    return names
+
+
+def _fit_sklearn(run: Run, options: dict[str, Any]) -> Factorization:
+    """Fit scikit-learn's function for more and more iterations, and evaluate what it returns."""
+    validation.check_installed("sklearn", "engines = 'scikit-learn'")
+    from sklearn.decomposition import non_negative_factorization  # noqa: PLC0415  (an extra)
+
+    X, max_iter = run.problem.X, options.pop("max_iter")
+    rows = [(0, 0.0, math.nan, evaluate(run.problem, run.W, run.Ht))]
+    n_iter, following, seconds = 1, 2, 0.0
+    while True:
+        W, H = options["W"].copy(), options["H"].copy()  # they are changed in place
+        before = time.perf_counter()
+        W, H, done = non_negative_factorization(
+            X, **{**options, "W": W, "H": H}, n_components=W.shape[1], max_iter=n_iter
+        )
+        seconds = max(seconds, time.perf_counter() - before)
+        rows.append((done, seconds, math.nan, evaluate(run.problem, W, H.T)))
+        if done < n_iter or n_iter == max_iter or seconds >= run.max_time:
+            break
+        n_iter, following = min(following, max_iter), n_iter + following
+    reason = "tol" if done < n_iter else "max_iter" if n_iter == max_iter else "max_time"
+    return Factorization(W, np.ascontiguousarray(H), done, reason, Trace.of(rows))
