@@ -9,11 +9,12 @@ import numpy as np
 from scipy import sparse
 
 from benchmarks import child
-from benchmarks.cases import loss_name
+from benchmarks.cases import loss_name, with_start
 
 TITLE = """Memory (MB = 2**20 bytes) that a fit holds at its peak beyond X, W, H and the result.
 allowed: dense, 5 % of X and 32 MB; CSR, 64 MB and twice the larger of W and H.
-Kernels are loaded before. The start is random, or nndsvda where a name ends so; mu evaluates the objective too."""
+Kernels are loaded before. W and H to start from are there before too, unless a name ends with another start;
+mu evaluates the objective once."""
 
 COLUMNS = (
     ("case", "case", "<62"),
@@ -30,44 +31,48 @@ DENSITY = 0.01  # of a CSR
 
 # layout, dtype, n_samples, n_features, solver, beta, k, init
 CASES = (
-    ("dense", "float64", 10000, 1000, "cd", 2.0, 20, "random"),
+    ("dense", "float64", 10000, 1000, "cd", 2.0, 20, "custom"),
+    ("dense", "float64", 10000, 1000, "cd", 2.0, 100, "custom"),
     ("dense", "float64", 10000, 1000, "cd", 2.0, 100, "random"),
     ("dense", "float64", 10000, 1000, "cd", 2.0, 100, "nndsvda"),
-    ("dense", "float64", 10000, 1000, "mu", 2.0, 100, "random"),
-    ("dense", "float64", 10000, 1000, "mu", 1.0, 20, "random"),
-    ("dense", "float64", 10000, 1000, "mu", 1.0, 100, "random"),
-    ("dense", "float64", 10000, 1000, "mu", 0.0, 100, "random"),
-    ("dense", "float64", 10000, 1000, "mu", 1.3, 100, "random"),
-    ("dense", "float32", 10000, 1000, "cd", 2.0, 100, "random"),
-    ("dense", "float32", 10000, 1000, "mu", 1.0, 100, "random"),
-    ("dense", "float32", 10000, 1000, "mu", 0.5, 100, "random"),
-    ("dense", "float64", 1000, 20000, "cd", 2.0, 100, "random"),
-    ("dense", "float64", 1000, 20000, "mu", 1.0, 100, "random"),
-    ("dense", "float64", 1000, 20000, "mu", 0.0, 100, "random"),
+    ("dense", "float64", 10000, 1000, "mu", 2.0, 100, "custom"),
+    ("dense", "float64", 10000, 1000, "mu", 1.0, 20, "custom"),
+    ("dense", "float64", 10000, 1000, "mu", 1.0, 100, "custom"),
+    ("dense", "float64", 10000, 1000, "mu", 0.0, 20, "custom"),
+    ("dense", "float64", 10000, 1000, "mu", 0.0, 100, "custom"),
+    ("dense", "float64", 10000, 1000, "mu", 1.3, 100, "custom"),
+    ("dense", "float32", 10000, 1000, "cd", 2.0, 100, "custom"),
+    ("dense", "float32", 10000, 1000, "mu", 1.0, 100, "custom"),
+    ("dense", "float32", 10000, 1000, "mu", 0.5, 100, "custom"),
+    ("dense", "float64", 1000, 20000, "cd", 2.0, 100, "custom"),
+    ("dense", "float64", 1000, 20000, "mu", 1.0, 100, "custom"),
+    ("dense", "float64", 1000, 20000, "mu", 0.0, 100, "custom"),
+    ("dense", "float64", 200000, 100, "cd", 2.0, 50, "custom"),
     ("dense", "float64", 200000, 100, "cd", 2.0, 50, "random"),
-    ("dense", "float64", 200000, 100, "mu", 0.0, 50, "random"),
-    ("csr", "float64", 20000, 5000, "cd", 2.0, 20, "random"),
+    ("dense", "float64", 200000, 100, "mu", 0.0, 50, "custom"),
+    ("csr", "float64", 20000, 5000, "cd", 2.0, 20, "custom"),
+    ("csr", "float64", 20000, 5000, "cd", 2.0, 100, "custom"),
     ("csr", "float64", 20000, 5000, "cd", 2.0, 100, "random"),
     ("csr", "float64", 20000, 5000, "cd", 2.0, 100, "nndsvda"),
-    ("csr", "float64", 20000, 5000, "mu", 1.0, 20, "random"),
-    ("csr", "float64", 20000, 5000, "mu", 1.0, 100, "random"),
-    ("csr", "float64", 20000, 5000, "mu", 1.5, 100, "random"),
-    ("csr", "float32", 20000, 5000, "cd", 2.0, 100, "random"),
-    ("csr", "float32", 20000, 5000, "mu", 1.0, 100, "random"),
-    ("csr", "float32", 20000, 5000, "mu", 0.5, 100, "random"),
-    ("csr, int64 indices", "float64", 20000, 5000, "cd", 2.0, 20, "random"),
-    ("csr", "float64", 2000, 100000, "cd", 2.0, 50, "random"),
-    ("csr", "float64", 2000, 100000, "mu", 1.0, 50, "random"),
-    ("csr", "float64", 2000, 100000, "mu", 0.5, 50, "random"),
+    ("csr", "float64", 20000, 5000, "mu", 1.0, 20, "custom"),
+    ("csr", "float64", 20000, 5000, "mu", 1.0, 100, "custom"),
+    ("csr", "float64", 20000, 5000, "mu", 1.5, 100, "custom"),
+    ("csr", "float32", 20000, 5000, "cd", 2.0, 100, "custom"),
+    ("csr", "float32", 20000, 5000, "mu", 1.0, 100, "custom"),
+    ("csr", "float32", 20000, 5000, "mu", 0.5, 100, "custom"),
+    ("csr, int64 indices", "float64", 20000, 5000, "cd", 2.0, 20, "custom"),
+    ("csr", "float64", 2000, 100000, "cd", 2.0, 50, "custom"),
+    ("csr", "float64", 2000, 100000, "mu", 1.0, 50, "custom"),
+    ("csr", "float64", 2000, 100000, "mu", 0.5, 50, "custom"),
 )
 QUICK = (
-    ("dense", "float64", 1500, 1000, "cd", 2.0, 20, "random"),
+    ("dense", "float64", 1500, 1000, "cd", 2.0, 20, "custom"),
     ("csr", "float64", 2000, 3000, "mu", 1.0, 20, "random"),
 )
 
 
 def name_of(layout, dtype, n_samples, n_features, solver, beta, k, init):
-    start = "" if init == "random" else f" {init}"
+    start = "" if init == "custom" else f" {init}"
     return f"{layout} {dtype} {n_samples} x {n_features} {solver} {loss_name(beta)} k={k}{start}"
 
 
@@ -112,21 +117,21 @@ def measure(library, layout, dtype, n_samples, n_features, solver, beta, k, init
         from sklearn.decomposition import non_negative_factorization  # noqa: PLC0415
     warnings.simplefilter("ignore")
 
-    def factorize(X, k):
-        return non_negative_factorization(
-            X, n_components=k, solver=solver, beta_loss=beta, init=init, max_iter=3, random_state=0
-        )
+    def factorize(X, W, H):
+        options = {"solver": solver, "beta_loss": beta, "max_iter": 3, "random_state": 0}
+        start = {"init": init} | ({"W": W, "H": H} if init == "custom" else {})
+        return non_negative_factorization(X, n_components=H.shape[0], **start, **options)
 
-    factorize(make_X(layout, dtype, 4, 4, 0.5), 2)  # loads the kernels for one chunk
-    factorize(make_X(layout, dtype, 1100, 2100, 0.05), 16)  # and those for several
-    X = make_X(layout, dtype, n_samples, n_features)
+    factorize(*with_start(make_X(layout, dtype, 4, 4, 0.5), 2))  # loads the kernels for one chunk
+    factorize(*with_start(make_X(layout, dtype, 1100, 2100, 0.05), 16))  # and those for several
+    X, W, H = with_start(make_X(layout, dtype, n_samples, n_features), k)
     if hasattr(ctypes.CDLL(None), "malloc_trim"):  # what is free already must not serve the fit unseen
         ctypes.CDLL(None).malloc_trim(0)
     if not can_measure():
         raise OSError("/proc/self/clear_refs can't be written")
     before = status("VmRSS")
-    W, H, _ = factorize(X, k)
-    extra = status("VmHWM") - before - W.nbytes - H.nbytes
+    result = factorize(X, W, H)[:2]
+    extra = status("VmHWM") - before - sum(factor.nbytes for factor in result)
     size = X.nbytes if layout == "dense" else X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
     return {"extra": extra, "X": size, "W": W.nbytes, "H": H.nbytes}
 
