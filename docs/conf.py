@@ -22,7 +22,6 @@ extensions = [
     "generated",
 ]
 exclude_patterns = ["_build", "projected_gradient/notes.md"]
-suppress_warnings = ["toc.empty_glob"]  # there may be no tutorial yet
 default_role = "py:obj"  # `fit` in a docstring is a link
 
 myst_enable_extensions = ["dollarmath"]

@@ -385,7 +385,7 @@ def plot_factorization(X: Any, W: Any, H: Any, *, ax: Axes | None = None) -> Axe
             images[name],
             cmap="gray_r",
             vmin=0,
-            vmax=largest[name] or 1,
+            vmax=largest[name],
             interpolation="nearest",
             extent=(left, right, bottom, top),
         )

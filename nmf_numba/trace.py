@@ -37,7 +37,7 @@ class Trace:
     >>> from nmf_numba import fit
     >>> X = [[1.0, 2.0, 3.0], [2.0, 4.0, 7.0], [1.0, 0.0, 1.0]]
     >>> trace = fit(X, 1, init="random", random_state=0, trace=True).trace
-    >>> len(trace) == trace.iteration[-1] + 1
+    >>> len(trace) == len(trace.objective)
     True
     >>> bool((trace.objective[1:] <= trace.objective[:-1]).all())
     True

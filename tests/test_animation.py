@@ -57,6 +57,8 @@ def test_the_numbers_are_those_of_the_steps(convert: Any) -> None:
     largest = {"X": max(products, 12345), "WH": max(products, 12345)}
     largest |= {name: max(getattr(step, name).max() for step in steps) for name in ("W", "H")}
     assert found["largest"] == pytest.approx(largest)
+    larger = data(animate([made_up(1.0), made_up(1.0, 1, np.full((4, 2), 1e5))], convert(X)))["largest"]
+    assert larger == {"X": 2e5, "WH": 2e5, "W": 1e5, "H": 1}
 
 
 def test_steps_may_change_after_they_were_passed() -> None:
@@ -71,7 +73,10 @@ def test_steps_may_change_after_they_were_passed() -> None:
 
 
 def test_halves_and_coordinates_say_what_was_renewed() -> None:
-    halves = data(animate(steps_of(2, every="half"), X))["steps"]
+    animation = animate(steps_of(2, every="half"), X)
+    assert "<label>Step <input" in animation.html
+    halves = data(animation)["steps"]
+    assert [frame["text"].partition(",")[0] for frame in halves] == [f"{number} of 4" for number in range(5)]
     assert [frame["text"].partition(", ")[2].partition(":")[0] for frame in halves] == [
         f"iteration {n_iter}" for n_iter in (0, 1, 1, 2, 2)
     ]

@@ -123,6 +123,10 @@ def test_a_single_run_is_regularised_against_seconds() -> None:
     assert (ax.get_xlabel(), ax.get_xscale()) == ("time of solver steps (s)", "linear")
     assert legend(ax) == []
     drawn(ax)
+    for plot in (plot_convergence, plot_terms):
+        for x, whole in (("iteration", True), ("seconds", False)):
+            ticks = plot(trace_of(4, 2), x).get_xticks()
+            assert (ticks == np.round(ticks)).all() == whole
 
 
 def test_the_gap_is_relative_to_the_best_of_all_runs() -> None:

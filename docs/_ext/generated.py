@@ -92,6 +92,30 @@ def solver_page(solver: type[Solver]) -> tuple[str, str]:
     return folder.name, text
 
 
+# --- tutorials -----------------------------------------------------------------------------------------------------
+
+TUTORIALS = """\
+# Tutorials
+
+{text}
+
+```{{toctree}}
+:maxdepth: 1
+
+{names}
+```
+"""
+
+
+def tutorials_page(names: list[str]) -> str:
+    """Return the page that lists the tutorials."""
+    text = (
+        "Each is a notebook in the folder `tutorials/`, shown here with its outputs. It runs in less than a minute and\n"
+        "downloads nothing. Its last cells are exercises that check your answer."
+    )
+    return TUTORIALS.format(text=text if names else "There is none yet.", names="\n".join(names))
+
+
 # --- API -----------------------------------------------------------------------------------------------------------
 
 
@@ -180,13 +204,13 @@ def write_folder(folder: Path, texts: dict[str, str]) -> None:
 def write_pages(app: Sphinx) -> None:
     """Write all pages that are made."""
     docs = Path(app.srcdir)
-    solvers = dict(map(solver_page, SOLVERS))
-    write_folder(docs / "solvers", {f"{name}.md": text for name, text in solvers.items()})
+    write_folder(docs / "solvers", {f"{name}.md": text for name, text in map(solver_page, SOLVERS)})
     modules = public_names()
     api = {f"{module}.rst": module_page(module, names) for module, names in modules.items()}
     write_folder(docs / "api", {"index.rst": api_page(modules), **api})
     notebooks = sorted((ROOT / "tutorials").glob("[0-9]*.ipynb"))
-    write_folder(docs / "tutorials", {path.name: path.read_text(encoding="utf-8") for path in notebooks})
+    tutorials = {path.name: path.read_text(encoding="utf-8") for path in notebooks}
+    write_folder(docs / "tutorials", {"index.md": tutorials_page([path.stem for path in notebooks]), **tutorials})
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
