@@ -61,6 +61,8 @@ CASES = (
     ("csr", "float32", 20000, 5000, "mu", 1.0, 100, "custom"),
     ("csr", "float32", 20000, 5000, "mu", 0.5, 100, "custom"),
     ("csr, int64 indices", "float64", 20000, 5000, "cd", 2.0, 20, "custom"),
+    ("csr", "float64", 100000, 10000, "cd", 2.0, 20, "custom"),
+    ("csr", "float64", 100000, 10000, "cd", 2.0, 20, "random"),
     ("csr", "float64", 2000, 100000, "cd", 2.0, 50, "custom"),
     ("csr", "float64", 2000, 100000, "mu", 1.0, 50, "custom"),
     ("csr", "float64", 2000, 100000, "mu", 0.5, 50, "custom"),
@@ -89,6 +91,12 @@ def can_measure():
     except OSError:
         return False
     return True
+
+
+def available_threads():
+    import numba  # noqa: PLC0415
+
+    return numba.get_num_threads()
 
 
 def make_X(layout, dtype, n_samples, n_features, density=DENSITY):
@@ -133,7 +141,7 @@ def measure(library, layout, dtype, n_samples, n_features, solver, beta, k, init
     result = factorize(X, W, H)[:2]
     extra = status("VmHWM") - before - sum(factor.nbytes for factor in result)
     size = X.nbytes if layout == "dense" else X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
-    return {"extra": extra, "X": size, "W": W.nbytes, "H": H.nbytes}
+    return {"extra": extra, "X": size, "W": W.nbytes, "H": H.nbytes, "threads": available_threads()}
 
 
 def rows(options):
@@ -149,6 +157,7 @@ def rows(options):
             allowed = 0.05 * mine["X"] + 32 * MB if case[0] == "dense" else 64 * MB + 2 * max(mine["W"], mine["H"])
             yield {
                 "case": name_of(*case),
+                "threads": mine["threads"],
                 "X_mb": mine["X"] / MB,
                 "factors_mb": (mine["W"] + mine["H"]) / MB,
                 "extra_mb": mine["extra"] / MB,

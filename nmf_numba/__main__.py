@@ -1,4 +1,4 @@
-"""The command line: `nmf-numba fit`, `nmf-numba solvers` and `nmf-numba demo`.
+"""The command line: `nmf-numba fit`, `compare`, `solvers`, `warmup` and `demo`.
 
 What the user can put right is said in one line on standard error, with exit status 2.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
 import os
 import sys
@@ -22,12 +23,18 @@ from scipy import sparse
 import nmf_numba
 from nmf_numba import validation
 from nmf_numba.datasets import DATASETS
-from nmf_numba.files import READERS, check_output, is_number, load_input, read_factor, write_file
+from nmf_numba.files import READERS, check_output, free_path, is_number, load_input, read_factor, write_file
 from nmf_numba.problem import Problem
 from nmf_numba.solvers import SOLVERS, get_solver
 from nmf_numba.solvers.solver import Solver
+from nmf_numba.table import Table
 
 OK, ERROR, INTERRUPTED, BROKEN_PIPE = 0, 2, 130, 141
+FIGURES = (".png", ".svg", ".pdf")
+SHARED = (  # parameters of every command that fits
+    "n_components", "init", "beta_loss", "tol", "max_iter", "max_time", "alpha_W", "alpha_H", "l1_ratio",
+    "random_state", "shuffle", "n_threads",
+)  # fmt: skip
 
 # --- fit -----------------------------------------------------------------------------------------------------------
 
@@ -35,8 +42,7 @@ OK, ERROR, INTERRUPTED, BROKEN_PIPE = 0, 2, 130, 141
 def run_fit(arguments: argparse.Namespace) -> None:
     """Fit a matrix, print a summary and write the factors."""
     options = vars(arguments)
-    names = ("n_components", "init", "update_H", "solver", "beta_loss", "tol", "max_iter", "alpha_W", "alpha_H")
-    parameters = {name: options[name] for name in (*names, "l1_ratio", "random_state", "shuffle", "engine")}
+    parameters = {name: options[name] for name in (*SHARED, "update_H", "solver", "engine")}
     if parameters["random_state"] is None:  # draw it here, so that the fit can be done again
         parameters["random_state"] = int(np.random.default_rng().integers(2**32))
 
@@ -48,13 +54,11 @@ def run_fit(arguments: argparse.Namespace) -> None:
         source = Path(arguments.input)
         if arguments.input not in DATASETS and out.exists() and source.exists() and out.samefile(source):
             raise ValueError(f"--out is the input, {arguments.input}. Use another name.")
-    X = load_input(arguments.input)
-    dtype = np.float32 if X.dtype.kind == "f" and X.dtype.itemsize == 4 else np.float64
-    W, H = (read_factor(options[name], name, dtype) for name in ("W", "H"))
+    X, dtype, start = read_data(arguments)
 
     verbose = arguments.verbose or (not arguments.quiet and sys.stderr is not None and sys.stderr.isatty())
     before = time.perf_counter()
-    result = nmf_numba.fit(X, W=W, H=H, **parameters, verbose=verbose)
+    result = nmf_numba.fit(X, **start, **parameters, verbose=verbose, trace=arguments.trace)
     seconds = time.perf_counter() - before
     loss = ("beta_loss", "alpha_W", "alpha_H", "l1_ratio", "engine")
     terms = nmf_numba.objective(X, result.W, result.H, **{name: parameters[name] for name in loss})
@@ -69,13 +73,19 @@ def run_fit(arguments: argparse.Namespace) -> None:
             "input": arguments.input,
             "version": nmf_numba.__version__,
         }
+        if result.trace is not None:
+            made |= {f"trace_{name}": column for name, column in result.trace.to_dict().items()}
         write_file(out, lambda file: np.savez(file, W=result.W, H=result.H, **made), overwrite=arguments.overwrite)
     if arguments.quiet:
         return
     layout = f"sparse, {X.nnz} entries stored" if sparse.issparse(X) else "dense"
     beta = validation.check_beta(parameters["beta_loss"])
     parts = [f"{name} {value:.6g}" for name, value in dataclasses.asdict(terms).items() if value or name == "data_fit"]
-    reason = {"tol": "the stopping rule was met", "max_iter": "--max-iter was reached"}
+    reason = {
+        "tol": "the stopping rule was met",
+        "max_iter": "--max-iter was reached",
+        "max_time": "--max-time was reached",
+    }
     summary = {
         "input": f"{arguments.input}, {X.shape[0]} x {X.shape[1]}, {layout}, {np.dtype(dtype)}",
         "solver": f"{arguments.solver} ({get_solver(arguments.solver).title}), engine {arguments.engine}",
@@ -88,6 +98,15 @@ def run_fit(arguments: argparse.Namespace) -> None:
     } | ({} if out is None else {"written to": out})
     for name, value in summary.items():
         print(f"{name:<12}  {value}")
+    if result.trace is not None:
+        print(f"\n{result.trace.table()}")
+
+
+def read_data(arguments: argparse.Namespace) -> tuple[Any, Any, dict[str, Any]]:
+    """Return the input, the dtype that it is fitted in, and the factors to start from."""
+    X = load_input(arguments.input)
+    dtype = np.float32 if X.dtype.kind == "f" and X.dtype.itemsize == 4 else np.float64
+    return X, dtype, {name: read_factor(getattr(arguments, name), name, dtype) for name in ("W", "H")}
 
 
 def loss_name(beta: float) -> str:
@@ -103,7 +122,7 @@ def print_solvers(arguments: argparse.Namespace) -> None:
     print("Descent is proven: no iteration raises the objective, with these penalties on W and H.\n")
     for solver in SOLVERS:
         print(f"{solver.name}: {solver.title}\n")
-        print_table(["loss", "beta", "layouts", "descent is proven with"], list(losses(solver)))
+        print(Table(["loss", "beta", "layouts", "descent is proven with"], list(losses(solver))))
         print("\nSources")
         for source in solver.sources:
             print(f"- {source}")
@@ -129,19 +148,52 @@ def losses(solver: type[Solver]) -> Iterator[list[str]]:
         yield [*row, ", ".join(layouts), ", ".join(proven)] if layouts else [*row, f"does not handle {refusal}"]
 
 
-def print_table(header: list[str], rows: list[list[str]]) -> None:
-    """Print columns as wide as their widest entry, numbers to the right. The last entry of a short row has no end."""
-    columns = [
-        [header[at], *(row[at] for row in rows if len(row) == len(header) or at < len(row) - 1)]
-        for at in range(len(header))
-    ]
-    widths = [max(map(len, column)) for column in columns]
-    signs = [">" if all(map(is_number, column[1:])) else "<" for column in columns]
-    for row in [header, ["-" * width for width in widths], *rows]:
-        cells = [f"{cell:{sign}{width}}" for cell, sign, width in zip(row, signs, widths, strict=False)]
-        if len(row) < len(header):
-            cells[-1] = row[-1]
-        print("  ".join(cells).rstrip())
+# --- compare -------------------------------------------------------------------------------------------------------
+
+
+def run_compare(arguments: argparse.Namespace) -> None:
+    """Fit with several solvers, print a table and draw the objective."""
+    figure = free_path(Path("compare.png")) if arguments.figure is None else Path(arguments.figure)
+    if figure.suffix not in FIGURES:
+        raise ValueError(f"--figure must end in {', '.join(FIGURES)}. Found {str(figure)!r}.")
+    check_output(figure, overwrite=arguments.overwrite)
+    X, _, start = read_data(arguments)
+    parameters = {name: getattr(arguments, name) for name in SHARED}
+    comparison = nmf_numba.compare(
+        X, **start, **parameters, solvers=arguments.solvers.split(","), engines=arguments.engines.split(",")
+    )
+    print(comparison.table())
+    print("\nTo 10 %: until the objective is at most 1.1 times the best that any run has found. Seconds are those of")
+    print("solver steps, without compilation and without evaluating the objective.")
+    ax = comparison.plot(x=arguments.x, gap=arguments.gap)
+    drawn: Any = ax.figure
+    save = functools.partial(drawn.savefig, format=figure.suffix[1:], dpi=150)
+    write_file(figure, save, overwrite=arguments.overwrite)
+    print("Figure:", figure)
+
+
+# --- warmup --------------------------------------------------------------------------------------------------------
+
+
+def run_warmup(arguments: argparse.Namespace) -> None:
+    """Compile every kernel, and say where the results are kept."""
+    from tqdm import tqdm  # noqa: PLC0415  (takes its time)
+
+    from nmf_numba._jit import cache_folder, threads  # noqa: PLC0415  (imports Numba, which takes its time)
+    from nmf_numba.warmup import tasks  # noqa: PLC0415  (likewise)
+
+    folder = cache_folder()
+    work = list(tasks())
+    before = time.perf_counter()
+    with threads(), np.errstate(all="ignore"), tqdm(work, unit="kernel", disable=not sys.stderr.isatty()) as bar:
+        for name, task in bar:
+            bar.set_postfix_str(name)
+            task()
+    print(f"{len(work)} sets of kernels are ready, after {time.perf_counter() - before:.1f} s.")
+    if folder is None:
+        print("No folder can be written, so each process compiles its own. Set NUMBA_CACHE_DIR to one that can.")
+    else:
+        print(f"They are kept in {folder} (NUMBA_CACHE_DIR can name another folder).")
 
 
 # --- demo ----------------------------------------------------------------------------------------------------------
@@ -153,7 +205,7 @@ def run_demo(arguments: argparse.Namespace) -> None:
 
     out_dir = demo.free_folder(Path("demo")) if arguments.out_dir is None else Path(arguments.out_dir)
     rows = demo.run(out_dir, max_iter=arguments.max_iter, overwrite=arguments.overwrite, say=say)
-    print_table(demo.HEADER, rows)
+    print(Table(demo.HEADER, rows))
     print("\nOf several starts, the one with the lowest objective is shown. Seconds are those of its solver's steps,")
     print("without compilation and without evaluating the objective.")
     print("Figures:", ", ".join(str(out_dir / name) for name in demo.FIGURES))
@@ -180,6 +232,41 @@ def text_or_integer(text: str) -> str | int:
     return int(text) if is_number(text) and float(text).is_integer() and text.lstrip("+-").isdigit() else text
 
 
+def add_shared(parser: argparse.ArgumentParser, *, tol: float) -> None:
+    """Add the options of every command that fits."""
+    add = parser.add_argument
+    add("input", metavar="INPUT", help=f"a data set ({', '.join(DATASETS)}), or a file: {', '.join(READERS)}")
+    default = "H's if --H is used, else as many as features"
+    add(
+        "-k",
+        "--n-components",
+        type=text_or_integer,
+        default="auto",
+        metavar="K",
+        help=f"components; default: auto, {default}",
+    )
+    losses = ", ".join(validation.BETA)
+    add(
+        "--beta-loss",
+        type=text_or_number,
+        default="frobenius",
+        metavar="LOSS",
+        help=f"{losses} or a number; default: frobenius",
+    )
+    add("--init", metavar="NAME", help=f"{', '.join(validation.INITS)}; default: chosen by the shape")
+    add("--W", metavar="FILE", help="where W starts, with --init custom")
+    add("--H", metavar="FILE", help="where H starts, with --init custom; the H to keep, with --no-update-H")
+    add("--tol", type=float, default=tol, metavar="T", help=f"tolerance of the stopping rule; default: {tol:g}")
+    add("--max-iter", type=int, default=200, metavar="N", help="most iterations; default: 200")
+    add("--max-time", type=float, metavar="S", help="seconds of solver steps, at most; default: no limit")
+    add("--alpha-W", type=float, default=0.0, metavar="A", help="strength of the penalty on W; default: 0")
+    add("--alpha-H", type=text_or_number, default="same", metavar="A", help="that on H; default: same, that on W")
+    add("--l1-ratio", type=float, default=0.0, metavar="R", help="how much of the penalties is L1; default: 0")
+    add("--random-state", type=int, metavar="SEED", help="default: drawn, and shown in the summary")
+    add("--shuffle", action="store_true", help="renew components in random order")
+    add("--n-threads", type=int, metavar="N", help="threads of the kernels; default: all")
+
+
 def make_parser() -> Parser:
     """Return the parser of all commands."""
     parser = Parser(prog="nmf-numba", description=nmf_numba.__doc__, allow_abbrev=False)
@@ -188,47 +275,34 @@ def make_parser() -> Parser:
 
     fit = commands.add_parser("fit", help="factorize a matrix, X = W H", allow_abbrev=False)
     fit.set_defaults(command=run_fit)
-    fit.add_argument(
-        "input",
-        metavar="INPUT",
-        help=f"a data set ({', '.join(DATASETS)}), or a file: {', '.join(READERS)}",
-    )
+    add_shared(fit, tol=1e-4)
     add = fit.add_argument
-    add(
-        "-k",
-        "--n-components",
-        type=text_or_integer,
-        default="auto",
-        metavar="K",
-        help="components; default: auto, \
-H's if --H is used, else as many as features",
-    )
     add("--solver", default="cd", metavar="NAME", help=f"{' or '.join(solver.name for solver in SOLVERS)}; default: cd")
-    add(
-        "--beta-loss",
-        type=text_or_number,
-        default="frobenius",
-        metavar="LOSS",
-        help=f"{', '.join(validation.BETA)} \
-or a number; default: frobenius",
-    )
-    add("--init", metavar="NAME", help=f"{', '.join(validation.INITS)}; default: chosen by the shape")
-    add("--W", metavar="FILE", help="where W starts, with --init custom")
-    add("--H", metavar="FILE", help="where H starts, with --init custom; the H to keep, with --no-update-H")
     add("--no-update-H", dest="update_H", action="store_false", help="keep H and find W")
-    add("--tol", type=float, default=1e-4, metavar="T", help="tolerance of the stopping rule; default: 1e-4")
-    add("--max-iter", type=int, default=200, metavar="N", help="most iterations; default: 200")
-    add("--alpha-W", type=float, default=0.0, metavar="A", help="strength of the penalty on W; default: 0")
-    add("--alpha-H", type=text_or_number, default="same", metavar="A", help="that on H; default: same, that on W")
-    add("--l1-ratio", type=float, default=0.0, metavar="R", help="how much of the penalties is L1; default: 0")
-    add("--random-state", type=int, metavar="SEED", help="default: drawn, and shown in the summary")
-    add("--shuffle", action="store_true", help="renew components in random order")
     add("--engine", default="numba", metavar="NAME", help=f"{' or '.join(validation.ENGINES)}; default: numba")
+    add("--trace", action="store_true", help="record the objective of every iteration: shown, and part of --out")
     add("--out", metavar="FILE.npz", help="write W, H and how they were made")
     add("--overwrite", action="store_true", help="replace an existing --out")
     progress = fit.add_mutually_exclusive_group()
     progress.add_argument("-v", "--verbose", action="store_true", help="show progress also if this is not a terminal")
     progress.add_argument("-q", "--quiet", action="store_true", help="show neither progress nor a summary")
+
+    compare = commands.add_parser("compare", help="several solvers on one matrix, from one start", allow_abbrev=False)
+    compare.set_defaults(command=run_compare)
+    add_shared(compare, tol=0.0)
+    add = compare.add_argument
+    names = ",".join(solver.name for solver in SOLVERS)
+    add("--solvers", default=names, metavar="NAMES", help=f"separated by commas; default: {names}")
+    add("--engines", default="numba", metavar="NAMES", help="numba, reference, scikit-learn; default: numba")
+    add("--x", default="seconds", metavar="NAME", help="the figure's horizontal axis: seconds (default) or iteration")
+    add("--gap", action="store_true", help="draw the gap to the best objective found, not the objective")
+    add(
+        "--figure", metavar="FILE", help=f"where to draw ({', '.join(FIGURES)}); default: compare.png, or compare-2.png"
+    )
+    add("--overwrite", action="store_true", help="replace an existing --figure")
+
+    warmup = commands.add_parser("warmup", help="compile all kernels now, for all later fits", allow_abbrev=False)
+    warmup.set_defaults(command=run_warmup)
 
     solvers = commands.add_parser("solvers", help="what each solver supports", allow_abbrev=False)
     solvers.set_defaults(command=print_solvers)
@@ -308,7 +382,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         text = error.strerror or error
         status, problem = ERROR, f"nmf-numba: error: {f'{error.filename}: ' if error.filename else ''}{text}"
-    except (ValueError, TypeError, Warning) as error:
+    except (ValueError, TypeError, ImportError, Warning) as error:
         status, problem = ERROR, f"nmf-numba: error: {error}"
     if problem:  # only now: the fit that failed is gone, and its progress bar closed
         say(one_line(problem))

@@ -1,6 +1,6 @@
 """The one place that chooses Numba's options, launches parallel kernels and holds BLAS to one thread.
 
-Two decorators make a kernel: `serial` for the work on one chunk of rows, `parallel` for the thin loop over chunks.
+Two decorators make most kernels: `serial` for the work on one chunk of rows, `parallel` for the thin loop over chunks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ OPTIONS: dict[str, Any] = {
     "nogil": True,  # other Python threads go on while a kernel runs
     "error_model": "numpy",  # x / 0 is inf, as in the reference; no branch per division, so loops vectorise
     "fastmath": FASTMATH,
+    "no_cfunc_wrapper": True,  # no C code calls kernels
 }
+
+# What only kernels call needs no entry for Python. Building those that nobody uses is a third of the time to compile.
+INNER: dict[str, Any] = {"no_cpython_wrapper": True}
 
 # Only prange is parallel. Left on, the other passes make a parallel kernel of every array expression: slow to compile.
 PRANGE_ONLY = {
@@ -41,19 +45,59 @@ PRANGE_ONLY = {
 
 def _compile(function: Callable[..., Any], **options: Any) -> Any:
     try:
-        return numba.njit(**(OPTIONS | options))(function)
+        return _guarded(numba.njit(**(OPTIONS | options))(function))
     except RuntimeError:  # no folder for the cache can be written: compile in every process instead
         return numba.njit(**(OPTIONS | options | {"cache": False}))(function)
 
 
+def _guarded(dispatcher: Any) -> Any:
+    """Let no fault of the cache reach a fit: what can't be loaded is compiled, what can't be saved is not.
+
+    Files may be damaged, the disk full. And of two processes that save different types at once, one may leave its code
+    under the other's name: called, it would take the arguments for something else.
+    """
+    cache = dispatcher._cache
+    load, save = cache.load_overload, cache.save_overload
+
+    def load_overload(types: Any, context: Any) -> Any:
+        try:
+            found = load(types, context)
+        except Exception:  # whatever unpickling damaged bytes raises
+            return None
+        return found if found is not None and tuple(found.signature.args) == tuple(types) else None
+
+    def save_overload(types: Any, compiled: Any) -> None:
+        for attempt in range(2):
+            try:
+                save(types, compiled)
+                return
+            except Exception:
+                with contextlib.suppress(Exception):
+                    if attempt == 0:
+                        cache.flush()  # a damaged index: begin a new one
+
+    cache.load_overload, cache.save_overload = load_overload, save_overload
+    return dispatcher
+
+
 def serial(function: Callable[..., Any]) -> Any:
     """Compile a function that runs on one thread; `parallel` functions call it once per chunk."""
+    return _compile(function, **INNER)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Compile like `serial`, but within its callers."""
+    return _compile(function, **INNER, inline="always")
+
+
+def single(function: Callable[..., Any]) -> Any:
+    """Compile like `serial` a function that Python calls too."""
     return _compile(function)
 
 
 def exact(function: Callable[..., Any]) -> Any:
     """Compile like `serial`, but compute what is written: for arithmetic that relies on how it rounds or overflows."""
-    return _compile(function, fastmath={"contract"})
+    return _compile(function, fastmath={"contract"}, **INNER)
 
 
 class _Launcher:
@@ -181,3 +225,13 @@ def threads(n_threads: int | None = None) -> Iterator[None]:
 def most_threads() -> int:
     """Return how many threads Numba can launch at most."""
     return int(numba.config.NUMBA_NUM_THREADS)
+
+
+def cache_folder() -> str | None:
+    """Return where compiled kernels are kept, or None if no folder can be written."""
+
+    @single
+    def probe() -> None: ...
+
+    path = probe._cache.cache_path
+    return None if path is None else str(path)

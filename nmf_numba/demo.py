@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from nmf_numba import validation
 from nmf_numba.datasets import DATASETS, Dataset
-from nmf_numba.files import check_output, write_file
+from nmf_numba.files import check_output, free_path, write_file
 from nmf_numba.iterate import iterate
 from nmf_numba.plotting import plot_activations, plot_components, plot_convergence
 from nmf_numba.problem import Problem
@@ -53,11 +53,7 @@ HEADER = ["data", "loss", "solver", "starts", "iterations", "stopped by", "secon
 
 def free_folder(path: Path) -> Path:
     """Return path, or the first of path-2, path-3, ... that has none of the demo's figures yet."""
-    folder, number = path, 1
-    while any((folder / figure).exists() for figure in FIGURES):
-        number += 1
-        folder = path.with_name(f"{path.name}-{number}")
-    return folder
+    return free_path(path, lambda folder: any((folder / figure).exists() for figure in FIGURES))
 
 
 def run(out_dir: Path, *, max_iter: int, overwrite: bool, say: Callable[[str], None]) -> list[list[str]]:

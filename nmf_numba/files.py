@@ -228,6 +228,15 @@ def load_input(name: str) -> Matrix:
 # --- writing -------------------------------------------------------------------------------------------------------
 
 
+def free_path(path: Path, taken: Callable[[Path], bool] = Path.exists) -> Path:
+    """Return path, or the first of path-2, path-3, ... that is not taken yet."""
+    free, number = path, 1
+    while taken(free):
+        number += 1
+        free = path.with_stem(f"{path.stem}-{number}")
+    return free
+
+
 def check_output(path: Path, *, overwrite: bool) -> None:
     """Refuse a file that can't be written, or that must not be."""
     if not path.parent.is_dir():

@@ -217,8 +217,9 @@ def plot_convergence(
     >>> from nmf_numba import fit
     >>> from nmf_numba.plotting import plot_convergence
     >>> X = [[1.0, 2.0, 3.0], [2.0, 4.0, 7.0], [1.0, 0.0, 1.0]]
-    >>> traces = {name: fit(X, 1, solver=name, init="random", trace=True).trace for name in ("cd", "mu")}
-    >>> ax = plot_convergence(traces, x="seconds")
+    >>> def run(solver):
+    ...     return fit(X, 1, solver=solver, init="random", random_state=0, trace=True).trace
+    >>> ax = plot_convergence({"HALS": run("cd"), "multiplicative updates": run("mu")}, x="seconds")
     >>> ax.get_xlabel(), ax.get_yscale()
     ('time of solver steps (s)', 'log')
     """
@@ -306,7 +307,7 @@ def plot_terms(trace: Trace, x: str = "iteration", *, ax: Axes | None = None) ->
             continue
         top = floor + column
         ax.fill_between(
-            at, floor, top, label=TERMS[term], facecolor=colour, alpha=0.6, hatch=hatch, edgecolor="0.15", linewidth=0.8
+            at, floor, top, label=TERMS[term], facecolor=colour, alpha=0.6, hatch=hatch, edgecolor="0.15", linewidth=0.5
         )
         floor = top
     ax.set_ylim(bottom=0)

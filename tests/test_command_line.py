@@ -301,7 +301,7 @@ def test_the_output_is_what_fit_returns_and_says_how_it_was_made(capsys: pytest.
     assert found["stop_reason"] == result.stop_reason == "tol"
     assert found["version"] == nmf_numba.__version__
     assert found["input"] == "x.npy"
-    assert json.loads(str(found["parameters"])) == parameters | {"W": None, "H": None}
+    assert json.loads(str(found["parameters"])) == parameters | dict.fromkeys(("W", "H", "max_time", "n_threads"))
     penalties = {name: parameters[name] for name in ("beta_loss", "alpha_W", "alpha_H", "l1_ratio")}
     terms = nmf_numba.objective(X, result.W, result.H, **penalties, engine="reference")
     assert found["objective"] == terms.total
@@ -638,11 +638,50 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_names_every_parameter_of_fit(capsys: pytest.CaptureFixture[str]) -> None:
     main(["fit", "--help"])
     out = capsys.readouterr().out
-    for name in nmf_numba.fit.__kwdefaults__ or {}:
+    for name in set(nmf_numba.fit.__kwdefaults__ or {}) - {"callback"}:
         option = "--no-update-H" if name == "update_H" else f"--{name.replace('_', '-')}"
         assert option in out
     for solver in SOLVERS:
         assert solver.name in out
+
+
+def test_trace_is_shown_and_written(capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["fit", "x.npy", "-k", "2", *REFERENCE, "--tol", "0", "--max-iter", "3", "--trace", "--out", "out.npz"]
+    assert main(argv) == 0
+    with np.load("out.npz", allow_pickle=False) as made:
+        np.testing.assert_array_equal(made["trace_iteration"], [0, 1, 2, 3])
+        assert made["trace_objective"][-1] == pytest.approx(made["objective"])
+    assert "violation" in capsys.readouterr().out
+
+
+def test_compare_prints_a_table_and_draws(capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["compare", "x.npy", "-k", "2", "--max-iter", "3", "--random-state", "0", "--engines", "reference"]
+    assert main(argv) == 0
+    out = capsys.readouterr().out
+    assert [line.split()[0] for line in out.splitlines()[:4]] == ["run", "---", "cd", "mu"]
+    assert out.endswith("Figure: compare.png\n")
+    assert Path("compare.png").read_bytes().startswith(b"\x89PNG")
+    assert main([*argv, "--beta-loss", "1", "--x", "iteration", "--gap"]) == 0
+    out = capsys.readouterr().out
+    assert "refused: beta_loss = 1.0, only 'frobenius'. Use solver='mu'." in out
+    assert out.endswith("Figure: compare-2.png\n")
+
+
+def test_compare_refuses(capsys: pytest.CaptureFixture[str]) -> None:
+    assert refusal(capsys, "compare", "x.npy", "--figure", "f.txt").startswith("--figure must end in .png, .svg, .pdf")
+    assert "--x" not in refusal(capsys, "compare", "x.npy", "--solvers", "als")
+    Path("f.png").write_text("mine", encoding="utf-8")
+    assert "f.png" in refusal(capsys, "compare", "x.npy", "--figure", "f.png")
+    assert Path("f.png").read_text(encoding="utf-8") == "mine"
+
+
+def test_warmup_says_where_the_cache_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nmf_numba.warmup.LAYOUTS", ("dense",))
+    monkeypatch.setattr("nmf_numba.warmup.DTYPES", (np.float64,))
+    assert main(["warmup"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("6 sets of kernels are ready")
+    assert "They are kept in " in out
 
 
 def test_help_and_solvers_load_nothing_heavy() -> None:

@@ -41,7 +41,7 @@ SOLVER = """\
 | --- | --- | --- | --- |
 {rows}
 
-{stopping}
+{refusal}The stopping rule: {stopping}
 
 ```{{include}} {notes}
 :heading-offset: 1
@@ -49,8 +49,8 @@ SOLVER = """\
 
 ## The code
 
-Both files have the same public functions with the same arguments. A test compares them, function by function. So read the reference for
-what is computed, and the kernels for how.
+Both files have the same public functions with the same arguments, and a test compares them, function by function. So
+read the reference for what is computed, and the kernels for how.
 
 :::::{{container}} twins
 ::::{{container}} twin
@@ -75,16 +75,16 @@ def solver_page(solver: type[Solver]) -> tuple[str, str]:
     """Return the name of a solver's page and its text."""
     folder = Path(inspect.getfile(solver)).parent
     paths = [folder / name for name in ("notes.md", "reference.py", "kernels.py")]
-    rows = []
-    for row in losses(solver):
-        cells = row if len(row) == 4 else [*row, ""]  # the reason why not, instead of layouts
-        rows.append(f"| {' | '.join(cells)} |")
+    table = list(losses(solver))
+    refused = [row for row in table if len(row) < 4]  # with the reason instead of layouts
+    refusal = f"It refuses other losses, with a message: `{refused[0][-1]}`\n\n" if refused else ""
     text = SOLVER.format(
         title=solver.title,
         name=solver.name,
         doc=first_line(solver),
-        rows="\n".join(rows),
-        stopping=first_line(STOPPING[solver.stopping]),
+        rows="\n".join(f"| {' | '.join(row)} |" for row in table if row not in refused),
+        refusal=refusal,
+        stopping=lower_first(first_line(STOPPING[solver.stopping])),
         **{path.stem: f"../../{path.relative_to(ROOT).as_posix()}" for path in paths},
     )
     if "\n## Sources" not in (folder / "notes.md").read_text(encoding="utf-8"):
@@ -110,8 +110,8 @@ TUTORIALS = """\
 def tutorials_page(names: list[str]) -> str:
     """Return the page that lists the tutorials."""
     text = (
-        "Each is a notebook in the folder `tutorials/`, shown here with its outputs. It runs in less than a minute and\n"
-        "downloads nothing. Its last cells are exercises that check your answer."
+        "Each is a notebook in the folder `tutorials/`, shown here with its outputs. It runs in less than a minute\n"
+        "and downloads nothing. Its last cells are exercises that check your answer."
     )
     return TUTORIALS.format(text=text if names else "There is none yet.", names="\n".join(names))
 
@@ -189,8 +189,13 @@ def first_line(thing: object) -> str:
     return inspect.getdoc(thing).splitlines()[0]  # type: ignore[union-attr]
 
 
+def lower_first(text: str) -> str:
+    """Return a sentence as it is after a colon."""
+    return text[0].lower() + text[1:]
+
+
 def write_folder(folder: Path, texts: dict[str, str]) -> None:
-    """Make a folder with these files and no others. A file that is the same stays, and Sphinx does not read it again."""
+    """Make a folder with these files and no others. One that has not changed stays: Sphinx does not read it again."""
     folder.mkdir(exist_ok=True)
     for path in folder.iterdir():
         if path.name not in texts:

@@ -10,7 +10,7 @@ import numpy as np
 from numba import prange
 
 from nmf_numba._elementary import logarithm, power, products
-from nmf_numba._jit import parallel, serial
+from nmf_numba._jit import inlined, parallel, serial, single
 
 FLOOR = 2.0**-23  # as in reference.py
 FAR = 1e-8
@@ -91,8 +91,8 @@ def _sums(x, y, beta, a, b):
     for j in range(n):
         a[j] = x[j]
         b[j] = y[j] if beta > 1 else max(np.float64(y[j]), FLOOR if x[j] > 0 else TINY)
-    power(a[:n], beta)
-    power(b[:n], beta - 1)
+    for room, exponent in ((a[:n], beta), (b[:n], beta - 1)):
+        power(room, exponent)
     for j in range(n):
         y_j = max(np.float64(y[j]), FLOOR) if x[j] > 0 and beta < 1 else np.float64(y[j])
         first, second, third = a[j], (beta - 1) * (b[j] * y_j), beta * (x[j] * b[j])
@@ -102,7 +102,7 @@ def _sums(x, y, beta, a, b):
     return total / scale, size / abs(scale)
 
 
-@serial
+@inlined
 def _row(x, w, Ht, y, beta, a, b):
     """The sum of d(x | y) over a row, y = H'w: of (1), unless that has lost its digits, or y has too few."""
     total, size = _sums(x, y, beta, a, b)
@@ -121,7 +121,8 @@ def _row(x, w, Ht, y, beta, a, b):
 
 
 @serial
-def _rows_dense(X, W, Ht, beta):
+def _rows_dense(c, X, W, Ht, beta, bounds, totals):
+    X, W = X[bounds[c] : bounds[c + 1]], W[bounds[c] : bounds[c + 1]]
     n_rows, n_features = X.shape
     most = max(1, min(n_rows, BLOCK_ENTRIES // n_features))
     WH, a, b = np.empty((most, n_features), W.dtype), np.empty(n_features), np.empty(n_features)
@@ -131,7 +132,7 @@ def _rows_dense(X, W, Ht, beta):
         np.dot(W[start:stop], Ht.T, WH[: stop - start])
         for i in range(start, stop):
             total += _row(X[i], W[i], Ht, WH[i - start], beta, a, b)
-    return total
+    totals[c] = total
 
 
 @serial
@@ -210,12 +211,6 @@ def _of_zeros(W, Ht, beta):
 
 
 @serial
-def _dense_chunk(c, X, W, Ht, beta, bounds, totals):
-    start, stop = bounds[c], bounds[c + 1]
-    totals[c] = _rows_dense(X[start:stop], W[start:stop], Ht, beta)
-
-
-@serial
 def _csr_chunk(c, indptr, indices, data, W, Ht, beta, bounds, totals, sizes):
     """All entries of the rows where sizes has no room, else the stored ones."""
     start, stop = bounds[c], bounds[c + 1]
@@ -230,7 +225,7 @@ def divergence_dense(X, W, Ht, beta, bounds):
     """Chunks of rows of X."""
     totals = np.empty(len(bounds) - 1)
     for c in prange(len(totals)):
-        _dense_chunk(c, X, W, Ht, beta, bounds, totals)
+        _rows_dense(c, X, W, Ht, beta, bounds, totals)
     return _total(totals)
 
 
@@ -240,21 +235,20 @@ def divergence_csr(indptr, indices, data, W, Ht, beta, bounds):
     n_chunks = len(bounds) - 1
     totals = np.empty(n_chunks)
     sizes = np.empty(n_chunks if beta == 1 or beta == 2 else 0)
-    for c in prange(n_chunks):
-        _csr_chunk(c, indptr, indices, data, W, Ht, beta, bounds, totals, sizes)
-    if len(sizes) == 0:
-        return _total(totals)
-    of_zeros = _of_zeros(W, Ht, beta)
-    total, size = of_zeros + _total(totals), of_zeros + _total(sizes)
-    cancelled = CANCELLED if W.itemsize == 8 else CANCELLED_32
-    if LEAST < size < MOST and total > cancelled * size:
-        return total
-    for c in prange(n_chunks):
-        _csr_chunk(c, indptr, indices, data, W, Ht, beta, bounds, totals, sizes[:0])
+    for _ in range(2):
+        for c in prange(n_chunks):
+            _csr_chunk(c, indptr, indices, data, W, Ht, beta, bounds, totals, sizes)
+        if len(sizes) == 0:
+            break
+        of_zeros = _of_zeros(W, Ht, beta)
+        total, size = of_zeros + _total(totals), of_zeros + _total(sizes)
+        if LEAST < size < MOST and total > (CANCELLED if W.itemsize == 8 else CANCELLED_32) * size:
+            return total
+        sizes = sizes[:0]  # once more, over all entries
     return _total(totals)
 
 
-@serial
+@single
 def penalties(W, l1, l2):
     """One loop for both sums."""
     total = squares = 0.0

@@ -11,7 +11,7 @@ import numpy as np
 from numba import prange
 
 from nmf_numba._elementary import power, products
-from nmf_numba._jit import parallel, serial
+from nmf_numba._jit import inlined, parallel, serial
 
 FLOOR = 2.0**-23  # as in reference.py
 
@@ -135,7 +135,7 @@ def _block(n_rows, n_features):
     return max(1, min(n_rows, MOST_ROWS, BLOCK_ENTRIES // n_features))
 
 
-@serial
+@inlined
 def _renew_block(rows, num, den, wh, Ht, fixed, l1, l2, beta, flush):
     """Renew a block of rows, given their numerator and wh = (WH)^(beta-1).
 
@@ -148,7 +148,7 @@ def _renew_block(rows, num, den, wh, Ht, fixed, l1, l2, beta, flush):
     _renew(rows, num, fixed if beta == 1 else den, l1, l2, beta, flush)
 
 
-@serial
+@inlined
 def _add_denominator(total, rows, wh, share, square, beta, first):
     """Add a block's part of H's denominator: W'W for beta = 2, column sums of W for beta = 1, else wh'W."""
     if beta == 2:
@@ -159,7 +159,7 @@ def _add_denominator(total, rows, wh, share, square, beta, first):
         _add_product(total, wh.T, rows, share, first)
 
 
-@serial
+@inlined
 def _ratios_dense(rows, x, Ht, beta, wh, p):
     """x * (WH)^(beta-2) of a block, and wh <- (WH)^(beta-1) if that is not 1 or WH itself."""
     if beta == 2:
@@ -320,7 +320,7 @@ def _whole(denominator_H, Ht, beta):
     return whole
 
 
-@serial
+@inlined
 def _update_chunk(c, n_chunks, W, numerator, denominator, l1, l2, beta, flush):
     start, stop = c * len(W) // n_chunks, (c + 1) * len(W) // n_chunks
     _renew(W[start:stop], numerator[start:stop], denominator[start:stop], l1, l2, beta, flush)

@@ -1,0 +1,94 @@
+"""compare: one start, one clock, refusals with their reasons."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nmf_numba import compare, fit
+from nmf_numba.compare import Comparison
+from nmf_numba.datasets import load_digits
+
+X = load_digits().X[:120] + 0.0
+
+
+@pytest.fixture(scope="module")
+def comparison() -> Comparison:
+    return compare(X, 4, engines=("numba", "reference", "scikit-learn"), max_iter=20, random_state=0, init="random")
+
+
+def test_runs_share_the_start(comparison: Comparison) -> None:
+    assert list(comparison.traces) == [
+        f"{solver}, {engine}" for solver in ("cd", "mu") for engine in ("numba", "reference", "scikit-learn")
+    ]
+    starts = {float(trace.objective[0]) for trace in comparison.traces.values()}
+    assert len(starts) == 1
+
+
+def test_engines_agree(comparison: Comparison) -> None:
+    for solver in ("cd", "mu"):
+        ours = comparison.traces[f"{solver}, numba"].objective
+        np.testing.assert_allclose(comparison.traces[f"{solver}, reference"].objective, ours, rtol=1e-9)
+        theirs = comparison.traces[f"{solver}, scikit-learn"]
+        np.testing.assert_array_equal(theirs.iteration, [0, 1, 2, 3, 5, 8, 13, 20])
+        np.testing.assert_allclose(theirs.objective, ours[theirs.iteration], rtol=1e-9)
+
+
+def test_a_run_is_what_fit_does(comparison: Comparison) -> None:
+    alone = fit(X, 4, init="random", random_state=0, tol=0, max_iter=20)
+    np.testing.assert_array_equal(comparison.results["cd, numba"].W, alone.W)
+
+
+def test_table(comparison: Comparison) -> None:
+    table = comparison.table()
+    assert list(table.header[:5]) == ["run", "iterations", "seconds", "objective", "stopped by"]
+    for row in table.rows:
+        trace = comparison.traces[row[0]]
+        near = [n for n, value in zip(trace.iteration, trace.objective, strict=True) if value <= 1.1 * comparison.best]
+        assert row[5] == (str(near[0]) if near else "-")
+    assert "<table>" in comparison._repr_html_()
+    assert str(table) == repr(comparison)
+
+
+def test_the_start_is_not_changed_by_a_run() -> None:
+    rng = np.random.default_rng(0)
+    W, H = rng.uniform(0.5, 1.5, (120, 3)), rng.uniform(0.5, 1.5, (3, 64))
+    kept = W.copy(), H.copy()
+    compare(X, 3, W=W, H=H, init="custom", engines=("scikit-learn", "numba"), max_iter=2)
+    np.testing.assert_array_equal(W, kept[0])
+    np.testing.assert_array_equal(H, kept[1])
+
+
+def test_a_refusal_has_its_reason() -> None:
+    found = compare(X, 3, beta_loss="kullback-leibler", max_iter=3, random_state=0)
+    assert found.refusals == {"cd": "beta_loss = 1.0, only 'frobenius'. Use solver='mu'."}
+    assert "refused: beta_loss = 1.0" in str(found.table())
+
+
+def test_penalties_reach_every_engine() -> None:
+    found = compare(
+        X, 3, engines=("numba", "scikit-learn"), alpha_W=1e-3, l1_ratio=0.5, max_iter=5, random_state=0, init="random"
+    )
+    for solver in ("cd", "mu"):
+        ours, theirs = (found.traces[f"{solver}, {engine}"] for engine in ("numba", "scikit-learn"))
+        assert theirs.l1_W[-1] > 0
+        assert theirs.objective[-1] == pytest.approx(ours.objective[-1], rel=1e-9)
+
+
+def test_max_time_ends_every_run() -> None:
+    found = compare(X, 3, engines=("numba", "scikit-learn"), max_time=0.02, max_iter=10**6, random_state=0)
+    assert {result.stop_reason for result in found.results.values()} == {"max_time"}
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"solvers": ["als"]}, "solver"),
+        ({"engines": ["cuda"]}, "engines"),
+        ({"solvers": []}, "solvers is empty"),
+        ({"solvers": ["cd"], "beta_loss": 1}, "No solver can do this: cd: beta_loss = 1.0"),
+    ],
+)
+def test_refused(options: dict[str, object], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        compare(X, 2, **options)  # type: ignore[arg-type]
