@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy import linalg
+from scipy import linalg, sparse
 
 from nmf_numba import validation
 from nmf_numba.validation import Float, Matrix
@@ -56,18 +56,28 @@ def _nndsvd(X: Matrix, n_components: int, rng: Any) -> tuple[Float, Float]:
     return W, H
 
 
+def mean_of(X: Matrix) -> Any:
+    """Return the mean of all entries, without a copy of them, which a SciPy matrix's own mean makes."""
+    if not sparse.issparse(X):
+        return X.mean()
+    return X.dtype.type(X.data.sum(dtype=np.float64) / (X.shape[0] * X.shape[1]))
+
+
 def make_start(X: Matrix, n_components: int, init: str | None, random_state: Any) -> tuple[Float, Float]:
     """Return W and H for a validated X and any init but 'custom'."""
     validation.check_rank(n_components, X.shape, init)
     if init is None:
         init = "nndsvda" if n_components <= min(X.shape) else "random"
     rng = validation.check_random_state(random_state)
-    mean = X.mean()
+    mean = mean_of(X)
     if init == "random":
         scale = np.sqrt(mean / n_components)
-        H = np.abs(scale * rng.standard_normal(size=(n_components, X.shape[1])).astype(X.dtype, copy=False))
-        W = np.abs(scale * rng.standard_normal(size=(X.shape[0], n_components)).astype(X.dtype, copy=False))
-        return W.astype(X.dtype, copy=False), H.astype(X.dtype, copy=False)
+        H = rng.standard_normal(size=(n_components, X.shape[1])).astype(X.dtype, copy=False)
+        W = rng.standard_normal(size=(X.shape[0], n_components)).astype(X.dtype, copy=False)
+        for factor in (W, H):  # in place: a copy would be as large as they are
+            np.multiply(factor, scale, out=factor, casting="same_kind")
+            np.abs(factor, out=factor)
+        return W, H
 
     W, H = _nndsvd(X, n_components, rng)
     if init == "nndsvdar":

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nmf_numba import validation
-from nmf_numba.initialization import make_start
+from nmf_numba.initialization import make_start, mean_of
 from nmf_numba.objective import Objective, evaluate, squared_error
 from nmf_numba.problem import Problem, twin
 from nmf_numba.solvers import get_solver
@@ -283,7 +283,7 @@ def prepare(
     if init == "custom" or not update_H:
         W, H, n_components = validation.check_custom(X, W, H, n_components, update_H=update_H)
         if W is None:
-            fill = 0.0 if solver == "cd" else math.sqrt(X.mean() / n_components)
+            fill = 0.0 if solver == "cd" else math.sqrt(mean_of(X) / n_components)
             W = np.full((X.shape[0], n_components), fill, X.dtype)
     else:
         if W is not None or H is not None:

@@ -17,7 +17,8 @@ CHUNKS = 64  # at most: enough for as many cores
 CHUNK_WORK = 1 << 19  # multiply-adds with X that are worth a chunk of their own: about 0.1 ms, ten times a launch
 SUMS_SHARE = {"dense": 256, "csr": 16}  # a chunk's multiply-adds per entry of its sums, at least: else these cost more
 BLOCK = 1 << 16  # entries of X that are squared together
-SUMS_BYTES = 31 << 20  # all chunks' sums together: what is larger, glibc returns and clears anew in every iteration
+# All chunks' sums together. What is larger than 32 MB, glibc returns and clears anew in every iteration.
+SUMS_BYTES = {"dense": 24 << 20, "csr": 31 << 20}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -91,11 +92,14 @@ class Problem:
         whole = self.layout == "dense" or self.beta not in (1, 2)  # the other losses need WH at every entry of a CSR
         stored = np.arange(n_samples + 1) * n_features if whole else self.X.indptr
         cost = stored + np.arange(n_samples + 1) * n_components  # per component
+        sums = (
+            n_features * n_components * self.X.dtype.itemsize * (1 if self.beta in (1, 2) else 2)
+        )  # bytes, each chunk
         n_chunks = min(
             CHUNKS,
             int(cost[-1] * n_components // CHUNK_WORK),
             int(cost[-1] // (SUMS_SHARE["dense" if whole else "csr"] * n_features)),
-            int(SUMS_BYTES // (n_features * n_components * self.X.dtype.itemsize)),
+            int(SUMS_BYTES[self.layout] // sums),
         )
         if n_chunks < 2:
             return np.array([0, n_samples], np.intp)

@@ -271,7 +271,10 @@ def _check_values(values: Float, name: str, place: Any) -> float:
     """
     low, high = (values.min(), values.max()) if values.size else (0.0, 0.0)  # NaN spreads to both
     if not (np.isfinite(low) and np.isfinite(high)):
-        row, column = place(int(np.argmin(np.isfinite(values))))
+        flat, size = values.reshape(-1), 1 << 20
+        starts = range(0, len(flat), size)
+        places = (start + np.flatnonzero(~np.isfinite(flat[start : start + size])) for start in starts)
+        row, column = place(int(next(found[0] for found in places if len(found))))
         found = "NaN" if np.isnan(low) else "infinity"
         raise ValueError(
             f"{name} contains {found}: {name}[{row}, {column}] = {found.lower()}. All entries must be finite; "

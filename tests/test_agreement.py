@@ -9,13 +9,15 @@ import pkgutil
 import sys
 import types
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 import nmf_numba
-from nmf_numba import _jit
+from nmf_numba import _elementary, _jit
 
 BETAS = (2.0, 1.0, 0.0, 0.5, 1.5, 1.3, 0.3, 3.0, 2.5, -1.0)
 FLUSHES = (0.0, 2.0**-52)
@@ -43,11 +45,18 @@ def _interpreted(module):
     copy = types.ModuleType(module.__name__ + "_interpreted")
     source = inspect.getsource(module)
     with pytest.MonkeyPatch.context() as patch:
-        for decorator in ("serial", "exact"):
+        for decorator in ("serial", "exact", "inlined", "single"):
             patch.setattr(_jit, decorator, lambda function: function)
         patch.setattr(_jit, "parallel", lambda chunks: lambda function: function)
+        if module is not _elementary:  # what all kernels share is run by Python too
+            for name, function in vars(ELEMENTARY).items():
+                if callable(function):
+                    patch.setattr(_elementary, name, function, raising=False)
         exec(compile(source, module.__file__, "exec"), vars(copy))
     return copy
+
+
+ELEMENTARY = _interpreted(_elementary)
 
 
 PACKAGES = tuple(_twins())
@@ -202,8 +211,16 @@ def test_references_do_not_import_what_they_check():
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_elementary_over_the_whole_range(dtype):
-    """The multiplicative updates' own powers, against NumPy's in long double."""
-    power = importlib.import_module("nmf_numba._elementary").power
+    """Powers and logarithms, compiled, against NumPy's in long double."""
+
+    @numba.njit
+    def power(x, a):
+        _elementary.power(x, a)
+
+    @numba.njit
+    def logarithm(x):
+        _elementary.logarithm(x)
+
     limits = np.finfo(dtype)
     for a in (-2.0, -1.5, -1.3, -1.0, -0.7, -0.5, 0.3, 0.5, 1.0, 1.7, 2.0, 3.5):
         reach = np.log10(float(limits.max)) / max(1, abs(a)) - 1
@@ -217,3 +234,34 @@ def test_elementary_over_the_whole_range(dtype):
         x = np.array([0.0, 1.0], dtype)
         power(x, a)
         np.testing.assert_array_equal(x, [0, 1])
+    x = np.concatenate([10.0 ** np.linspace(-30, 30, 501), 1 + np.linspace(-1e-3, 1e-3, 101)]).astype(dtype)
+    expected = np.log(x.astype(np.longdouble))
+    logarithm(x)
+    np.testing.assert_allclose(x.astype(np.longdouble), expected, rtol=4 * float(limits.eps), atol=1e-16)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", [(7, 2500), (600, 40)], ids=["several tiles of columns", "several blocks of rows"])
+@pytest.mark.parametrize("beta", [2.0, 1.0, 0.0, 0.5, 1.5, 1.3, 3.0, -1.0])
+def test_row_passes_beyond_one_block(beta, shape, dtype):
+    """What the small arrays above never reach: WH in several tiles and blocks, one and several chunks."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0.1, 2, shape).astype(dtype)
+    stored = sparse.csr_array(X * (rng.random(shape) < 0.05) if beta > 0 else X)
+    start, Ht = rng.uniform(0.1, 1, (shape[0], 3)).astype(dtype), rng.uniform(0.1, 1, (shape[1], 3)).astype(dtype)
+    modules = [importlib.import_module(f"nmf_numba.solvers.{name}") for name in ("mu.kernels", "mu.reference")]
+    more = [(beta, 0.1, 0.2, 1e-30)] * 2
+    if beta == 2:
+        hals = [importlib.import_module(f"nmf_numba.solvers.{name}") for name in ("hals.kernels", "hals.reference")]
+        modules, more = modules + hals, [*more, *[(Ht.T @ Ht, 0.1, np.arange(3))] * 2]
+    for name, arrays in {"dense": (X,), "csr": (stored.indptr, stored.indices, stored.data)}.items():
+        for bounds in (np.array([0, shape[0]]), np.array([0, 2, 2, shape[0]])):
+            found = []
+            for module, arguments in zip(modules, more, strict=True):
+                W = start.copy()
+                row_pass = getattr(module, f"row_pass_{name}")
+                found.append((W, *row_pass(W, *arrays, Ht, *arguments, True, bounds)))
+            for ours, reference in zip(found[::2], found[1::2], strict=True):
+                for a, b in zip(ours, reference, strict=True):
+                    tolerance = 1e-11 if dtype == np.float64 else 2e-5
+                    np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * np.abs(b).max())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import math
 import time
 from itertools import pairwise
@@ -124,7 +125,7 @@ def test_the_clock_stops_while_others_work(monkeypatch: pytest.MonkeyPatch) -> N
         time.sleep(0.05)
         return evaluate(*arguments)
 
-    monkeypatch.setattr("nmf_numba.iterate.evaluate", slow)
+    monkeypatch.setattr(importlib.import_module("nmf_numba.iterate"), "evaluate", slow)
     trace = fit(
         DIGITS, 2, init="random", random_state=0, tol=0, max_iter=4, trace=True, solver="mu", beta_loss=1.5,
         callback=lambda step: time.sleep(0.05),

@@ -47,7 +47,7 @@ def show(text):
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        (lambda cells: cells.extend([cells[0]] * 24), "26 cells"),
+        (lambda cells: cells.extend([{"cell_type": "markdown", "source": ""}] * 24), "26 cells"),
         (show("x" * 400_000), "KB"),
         (lambda cells: cells[0].update(source="## 1  Only one"), "sections"),
         (lambda cells: cells[1].update(execution_count=None), "not run"),

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
@@ -181,6 +182,16 @@ def check_names(app: Sphinx, env: BuildEnvironment) -> None:
                 logger.warning("%s.%s is public, but on no page of the API", module.__name__, name)
 
 
+# --- formulas ------------------------------------------------------------------------------------------------------
+
+
+def leave_formulas(app: Sphinx, doctree: nodes.document) -> None:
+    r"""Hand a displayed formula to MathJax as it is. Sphinx would split it at every \\, also at those of a matrix."""
+    for formula in doctree.findall(nodes.math_block):
+        formula["no-wrap"] = True
+        formula[:] = [nodes.Text(rf"\[{formula.astext()}\]")]
+
+
 # --- files ---------------------------------------------------------------------------------------------------------
 
 
@@ -221,5 +232,6 @@ def write_pages(app: Sphinx) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.connect("builder-inited", write_pages)
+    app.connect("doctree-read", leave_formulas)
     app.connect("env-check-consistency", check_names)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

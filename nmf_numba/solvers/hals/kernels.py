@@ -118,15 +118,17 @@ def _rows_dense(c, W, X, Ht, gram, l1, order, update_H, bounds, violations, cros
     """The row pass over chunk c: violations[c], cross_H[c] and gram_H[c] become its share."""
     W, X = W[bounds[c] : bounds[c + 1]], X[bounds[c] : bounds[c + 1]]
     n_rows, n_components = W.shape
-    cross = np.empty((min(BLOCK, n_rows), n_components), W.dtype)
-    share, square = np.empty((X.shape[1], n_components), W.dtype), np.empty((n_components, n_components), W.dtype)
+    most = n_rows if n_rows <= 2 * BLOCK else BLOCK
+    cross = np.empty((most, n_components), W.dtype)
+    share = np.empty((X.shape[1] if n_rows > most else 0, n_components), W.dtype)
+    square = np.empty((n_components, n_components), W.dtype)
     Wt, gradient = _lanes(W)
     violation = 0.0
     if n_rows == 0 or not update_H:
         _fill(cross_H[c], 0)
         _fill(gram_H[c], 0)
-    for start in range(0, n_rows, BLOCK):
-        stop = min(start + BLOCK, n_rows)
+    for start in range(0, n_rows, max(1, most)):
+        stop = min(start + most, n_rows)
         rows, X_rows, cross_rows = W[start:stop], X[start:stop], cross[: stop - start]
         np.dot(X_rows, Ht, cross_rows)
         violation += _sweep(rows, gram, cross_rows, l1, order, Wt, gradient)

@@ -17,6 +17,7 @@ FLOOR = 2.0**-23  # as in reference.py
 
 BLOCK_ENTRIES = 1 << 17  # entries of WH in a block: 1 MB, which outlives the steps between its making and its use
 MOST_ROWS = 128  # rows in a block, where X has few columns
+TILE = 1024  # columns in a block, where X has many
 CHUNK = 1024  # rows per chunk where only W is seen, not X
 STRIP = 256  # rows of H's sums that are added up together
 
@@ -130,42 +131,42 @@ def _add_rows(sums, A):
 
 
 @serial
-def _block(n_rows, n_features):
-    """How many rows of WH are in cache at once."""
-    return max(1, min(n_rows, MOST_ROWS, BLOCK_ENTRIES // n_features))
+def _tile(n_rows, n_features, beta, whole):
+    """Rows and columns of WH that are in cache at once. Where WH is not needed (whole is False), all columns."""
+    width = min(n_features, TILE) if whole else n_features
+    most = min(MOST_ROWS, BLOCK_ENTRIES // width)
+    if beta == 2:
+        most = 4 * MOST_ROWS if n_rows <= 4 * MOST_ROWS else MOST_ROWS
+    return max(1, min(n_rows, most)), width
 
 
 @inlined
-def _renew_block(rows, num, den, wh, Ht, fixed, l1, l2, beta, flush):
-    """Renew a block of rows, given their numerator and wh = (WH)^(beta-1).
+def _finish_half(is_for_H, rows, num, den, total, square, fixed, l1, l2, beta, flush, first):
+    """Renew a block of rows, or for H add what its denominator has in common for all columns.
 
-    fixed : H's part of the denominator where it is the same for all rows: H H' for beta = 2, row sums of H for beta = 1
+    fixed : H's part of W's denominator where it is the same for all rows: H H' for beta = 2, row sums of H for beta = 1
     """
-    if beta == 2:
-        np.dot(rows, fixed, den)
-    elif beta != 1:
-        np.dot(wh, Ht, den)
-    _renew(rows, num, fixed if beta == 1 else den, l1, l2, beta, flush)
-
-
-@inlined
-def _add_denominator(total, rows, wh, share, square, beta, first):
-    """Add a block's part of H's denominator: W'W for beta = 2, column sums of W for beta = 1, else wh'W."""
-    if beta == 2:
-        _add_product(total, rows.T, rows, square, first)
-    elif beta == 1:
-        _add_rows(total, rows)
+    if is_for_H:
+        if beta == 2:
+            _add_product(total, rows.T, rows, square, first)
+        elif beta == 1:
+            _add_rows(total, rows)
     else:
-        _add_product(total, wh.T, rows, share, first)
+        if beta == 2:
+            np.dot(rows, fixed, den)
+        _renew(rows, num, fixed if beta == 1 else den, l1, l2, beta, flush)
 
 
 @inlined
-def _ratios_dense(rows, x, Ht, beta, wh, p):
-    """x * (WH)^(beta-2) of a block, and wh <- (WH)^(beta-1) if that is not 1 or WH itself."""
+def _ratios_dense(rows, x, h, left, beta, wh, p):
+    """x * (WH)^(beta-2) of a tile that begins at column left; wh <- (WH)^(beta-1) if that is not 1 or WH itself."""
     if beta == 2:
         return x
-    np.dot(rows, Ht.T, wh)
-    _ratios(x.reshape(x.size), wh.reshape(wh.size), p.reshape(p.size), beta)
+    np.dot(rows, h.T, wh)
+    n_lines = 1 if len(h) == x.shape[1] else len(rows)  # whole rows lie one after the other: one long line
+    x, lines, p_lines = x.reshape(n_lines, -1), wh.reshape(n_lines, -1), p.reshape(n_lines, -1)
+    for i in range(n_lines):
+        _ratios(x[i][left : left + lines.shape[1]], lines[i], p_lines[i], beta)
     return p
 
 
@@ -174,33 +175,41 @@ def _rows_dense(c, W, X, Ht, fixed, beta, l1, l2, flush, update_H, bounds, numer
     """The row pass over chunk c: numerator_H[c] and denominator_H[c] become its share of H's sums."""
     W, X = W[bounds[c] : bounds[c + 1]], X[bounds[c] : bounds[c + 1]]
     (n_rows, n_components), n_features = W.shape, len(Ht)
-    most = _block(n_rows, n_features)
-    WH, P = np.empty((most, n_features), W.dtype), np.empty((most, n_features), W.dtype)
+    general = beta != 1 and beta != 2  # both numerator and denominator need a power of WH
+    most, width = _tile(n_rows, n_features, beta, beta != 2)
+    room = 0 if beta == 2 else most * width
+    WH, P, part = np.empty(room, W.dtype), np.empty(room, W.dtype), np.empty((most, n_components), W.dtype)
     numerator, denominator = np.empty((most, n_components), W.dtype), np.empty((most, n_components), W.dtype)
-    share, square = np.empty((n_features, n_components), W.dtype), np.empty((n_components, n_components), W.dtype)
+    share, square = np.empty((width, n_components), W.dtype), np.empty((n_components, n_components), W.dtype)
     if n_rows == 0 or not update_H:
         _fill(numerator_H[c], 0)
     if n_rows == 0 or not update_H or beta == 1:
         _fill(denominator_H[c], 0)
     for start in range(0, n_rows, most):
-        n = min(most, n_rows - start)
-        rows, x, wh, num = W[start : start + n], X[start : start + n], WH[:n], numerator[:n]
+        n, first = min(most, n_rows - start), start == 0
+        rows, x, num, den = W[start : start + n], X[start : start + n], numerator[:n], denominator[:n]
+        n_WH = 0 if beta == 2 else n
         for is_for_H in range(1 + update_H):  # W's half, then H's with the new rows of W, while x is in cache
-            ratios = _ratios_dense(rows, x, Ht, beta, wh, P[:n])
-            if is_for_H:
-                _add_product(numerator_H[c], ratios.T, rows, share, start == 0)
-                _add_denominator(denominator_H[c], rows, wh, share, square, beta, start == 0)
-            else:
-                np.dot(ratios, Ht, num)
-                _renew_block(rows, num, denominator[:n], wh, Ht, fixed, l1, l2, beta, flush)
+            for left in range(0, n_features, width):
+                right = min(left + width, n_features)
+                h, size = Ht[left:right], n_WH * (right - left)
+                wh, p = WH[:size].reshape(n_WH, right - left), P[:size].reshape(n_WH, right - left)
+                ratios = _ratios_dense(rows, x, h, left, beta, wh, p)
+                if is_for_H:
+                    _add_product(numerator_H[c][left:right], ratios.T, rows, share[: right - left], first)
+                    if general:
+                        _add_product(denominator_H[c][left:right], wh.T, rows, share[: right - left], first)
+                else:
+                    _add_product(num, ratios, h, part[:n], left == 0)
+                    if general:
+                        _add_product(den, wh, h, part[:n], left == 0)
+            _finish_half(is_for_H, rows, num, den, denominator_H[c], square, fixed, l1, l2, beta, flush, first)
 
 
 @serial
 def _gather(row, columns, x, Ht):
-    """row <- x Ht[columns]. Four entries at a time: the row is then loaded and stored once for four."""
+    """row += x Ht[columns]. Four entries at a time: the row is then loaded and stored once for four."""
     n, n_components = len(x), len(row)
-    for t in range(n_components):
-        row[t] = 0
     for p in range(0, n - 3, 4):
         x0, x1, x2, x3 = x[p], x[p + 1], x[p + 2], x[p + 3]
         h0, h1, h2, h3 = Ht[columns[p]], Ht[columns[p + 1]], Ht[columns[p + 2]], Ht[columns[p + 3]]
@@ -213,8 +222,11 @@ def _gather(row, columns, x, Ht):
 
 
 @serial
-def _stored(x, w, columns, Ht, beta, wh, p):
-    """x * (w H)^(beta-2) at the stored entries of one row, in p; wh is w H if it is there anyway (beta not 1 or 2)."""
+def _stored(x, w, columns, Ht, beta, WH, i, left, p):
+    """x * (w H)^(beta-2) at stored entries of one row, in p.
+
+    WH : of the block, from column left on, which is there anyway unless beta = 1 or 2; its row i is w H
+    """
     n, floor = len(columns), w.dtype.type(FLOOR)
     if beta == 2:
         return x
@@ -223,8 +235,9 @@ def _stored(x, w, columns, Ht, beta, wh, p):
         for q in range(n):
             p[q] = x[q] / max(p[q], floor)
     else:
+        wh = WH[i]
         for q in range(n):
-            p[q] = max(wh[columns[q]], floor) if beta < 2 else wh[columns[q]]
+            p[q] = max(wh[columns[q] - left], floor) if beta < 2 else wh[columns[q] - left]
         power(p[:n], beta - 2)
         for q in range(n):
             p[q] *= x[q]
@@ -248,37 +261,48 @@ def _rows_csr(
     W, indptr = W[bounds[c] : bounds[c + 1]], indptr[bounds[c] : bounds[c + 1] + 1]
     (n_rows, n_components), n_features = W.shape, len(Ht)
     whole = beta != 1 and beta != 2  # only then does the denominator need all of WH
-    most = _block(n_rows, n_features)
+    most, width = _tile(n_rows, n_features, beta, whole)
     longest = 0
     for i in range(n_rows):
         longest = max(longest, indptr[i + 1] - indptr[i])
-    WH, p = np.empty((most, n_features if whole else 0), W.dtype), np.empty(longest, W.dtype)
+    WH, p, at = np.empty(most * width if whole else 0, W.dtype), np.empty(longest, W.dtype), np.empty(most, np.intp)
     numerator, denominator = np.empty((most, n_components), W.dtype), np.empty((most, n_components), W.dtype)
-    share = np.empty((n_features if whole else 0, n_components), W.dtype)
+    share, part = np.empty((width if whole else 0, n_components), W.dtype), np.empty((most, n_components), W.dtype)
     square = np.empty((n_components, n_components), W.dtype)
     _fill(numerator_H[c], 0)
     if n_rows == 0 or not update_H or beta == 1:
         _fill(denominator_H[c], 0)
     for start in range(0, n_rows, most):
-        n = min(most, n_rows - start)
-        rows, wh, num = W[start : start + n], WH[:n], numerator[:n]
+        n, first = min(most, n_rows - start), start == 0
+        rows, num, den = W[start : start + n], numerator[:n], denominator[:n]
         for is_for_H in range(1 + update_H):  # W's half, then H's with the new rows of W
-            if whole:
-                np.dot(rows, Ht.T, wh)
+            _fill(num, 0)
             for i in range(n):
-                first, last = indptr[start + i], indptr[start + i + 1]
-                columns = indices[first:last]
-                ratios = _stored(data[first:last], rows[i], columns, Ht, beta, wh[i], p)
-                if is_for_H:
-                    _scatter(numerator_H[c], columns, ratios, rows[i])
-                else:
-                    _gather(num[i], columns, ratios, Ht)
-            if whole:
-                _denominator_power(wh.reshape(wh.size), beta)
-            if is_for_H:
-                _add_denominator(denominator_H[c], rows, wh, share, square, beta, start == 0)
-            else:
-                _renew_block(rows, num, denominator[:n], wh, Ht, fixed, l1, l2, beta, flush)
+                at[i] = indptr[start + i]
+            for left in range(0, n_features, width):
+                right = min(left + width, n_features)
+                h, n_WH = Ht[left:right], n if whole else 0
+                wh = WH[: n_WH * (right - left)].reshape(n_WH, right - left)
+                if whole:
+                    np.dot(rows, h.T, wh)
+                for i in range(n):
+                    begin, stop = at[i], indptr[start + i + 1]
+                    if right < n_features:  # columns are in order: the row's entries in this tile come next
+                        stop = begin + np.searchsorted(indices[begin:stop], right)
+                    at[i] = stop
+                    columns = indices[begin:stop]
+                    ratios = _stored(data[begin:stop], rows[i], columns, Ht, beta, wh, i, left, p)
+                    if is_for_H:
+                        _scatter(numerator_H[c], columns, ratios, rows[i])
+                    else:
+                        _gather(num[i], columns, ratios, Ht)
+                if whole:
+                    _denominator_power(wh.reshape(wh.size), beta)
+                    if is_for_H:
+                        _add_product(denominator_H[c][left:right], wh.T, rows, share[: right - left], first)
+                    else:
+                        _add_product(den, wh, h, part[:n], left == 0)
+            _finish_half(is_for_H, rows, num, den, denominator_H[c], square, fixed, l1, l2, beta, flush, first)
 
 
 @serial

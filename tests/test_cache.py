@@ -1,0 +1,72 @@
+"""The compile cache: whatever happens to it, a fit goes on and gives the same factors."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import numpy as np
+from nmf_numba import _jit, beta_divergence
+
+X = np.ones((4, 3)) + np.eye(4, 3)
+print(beta_divergence(X, np.ones((4, 1)), np.ones((1, 3)), 2), _jit.cache_folder())
+"""
+
+
+def run(folder: Path | None, **more: str) -> list[str]:
+    """Evaluate a divergence in a process of its own; return its value and where the cache is."""
+    environment = os.environ | more
+    if folder is not None:
+        environment["NUMBA_CACHE_DIR"] = str(folder)
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout.split(maxsplit=1)
+
+
+def files(folder: Path, suffix: str) -> list[Path]:
+    return sorted(folder.rglob(f"*.{suffix}"))
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A filled cache, which each test may spoil: what it spoils is compiled anew."""
+    folder = tmp_path_factory.mktemp("cache")
+    value, where = run(folder)
+    assert value == "1.5"
+    assert where.strip().startswith(str(folder))
+    assert files(folder, "nbc")
+    return folder
+
+
+@pytest.mark.parametrize("suffix", ["nbi", "nbc"])
+def test_damaged_files_are_compiled_anew(cache: Path, suffix: str) -> None:
+    for number, path in enumerate(files(cache, suffix)):
+        path.write_bytes((b"", b"no cache", path.read_bytes()[:-20])[number % 3])
+    assert run(cache)[0] == "1.5"
+
+
+def test_code_under_the_wrong_types_is_not_called(cache: Path) -> None:
+    """Two processes that save at once can leave one's code where the index has the other's: here they are swapped."""
+    path = next(path for path in files(cache, "nbc") if path.name.startswith("kernels.divergence_dense_serially"))
+    other = next(path for path in files(cache, "nbc") if path.name.startswith("kernels.penalties") or True)
+    path.write_bytes(other.read_bytes())
+    assert run(cache)[0] == "1.5"
+
+
+def test_processes_share_a_new_cache(tmp_path: Path) -> None:
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", PROGRAM]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(3)]
+    assert [process.communicate()[0].split()[0] for process in started] == ["1.5"] * 3
+
+
+def test_without_a_folder_that_can_be_written(tmp_path: Path) -> None:
+    """The cache folder is a file, so that nothing can be written there, by root neither."""
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    assert run(tmp_path / "file")[0] == "1.5"
