@@ -5,6 +5,14 @@ from nmf_numba.factorization import Factorization, fit, non_negative_factorizati
 from nmf_numba.initialization import initialize
 from nmf_numba.iterate import Step, iterate
 from nmf_numba.objective import Objective, beta_divergence, objective
+from nmf_numba.plotting import (
+    animate,
+    plot_activations,
+    plot_components,
+    plot_convergence,
+    plot_factorization,
+    plot_terms,
+)
 from nmf_numba.trace import Trace
 from nmf_numba.validation import ConvergenceWarning
 
@@ -17,6 +25,7 @@ __all__ = [
     "Objective",
     "Step",
     "Trace",
+    "animate",
     "beta_divergence",
     "compare",
     "fit",
@@ -24,4 +33,9 @@ __all__ = [
     "iterate",
     "non_negative_factorization",
     "objective",
+    "plot_activations",
+    "plot_components",
+    "plot_convergence",
+    "plot_factorization",
+    "plot_terms",
 ]

@@ -150,6 +150,7 @@ class Run:
     callback: Callable[[Step], object] | None
     every: str = "iteration"
     rows: list[tuple[int, float, float, Objective]] | None = None  # filled if it is a list: what a Trace is made of
+    every_row: bool = True  # False: only the start, and iterations whose objective is known without a pass over X
 
     seconds: float = 0.0
 
@@ -190,6 +191,10 @@ class Run:
             return step.objective()
         return evaluate(self.problem, self.W, self.Ht, self.engine, data_fit, self.problem.X.dtype)
 
+    def is_row(self, step: Step, data_fit: float | None) -> bool:
+        """Return whether the trace has a row for a step."""
+        return self.every_row or step.n_iter == 0 or data_fit is not None or "_objective" in vars(step)
+
     def steps(self) -> Iterator[Step]:
         """Yield the start and every iteration after it, or more often if `every` says so."""
         rule = STOPPING[self.solver.stopping](self.tol)
@@ -219,7 +224,7 @@ class Run:
             step.stop_reason = self.why_last(step, rule.met(step))
             if reporter is not None:
                 reporter.report(step)
-            if self.rows is not None:
+            if self.rows is not None and self.is_row(step, data_fit):
                 self.rows.append((n_iter, step.seconds, violation, self.measured(step, data_fit)))
             yield step
             if step.stop_reason is not None:

@@ -1,0 +1,294 @@
+"""NMF and MiniBatchNMF: scikit-learn's estimators of these names, with this package's solvers inside."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nmf_numba import validation
+from nmf_numba.iterate import Reporter, Run, Step, prepare
+from nmf_numba.objective import Objective, evaluate
+from nmf_numba.problem import Problem
+from nmf_numba.solvers.solver import Solver
+from nmf_numba.trace import Trace
+from nmf_numba.validation import Float
+
+validation.check_installed("sklearn", "nmf_numba.estimators")
+
+from sklearn import exceptions  # noqa: E402  (an extra)
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin  # noqa: E402
+from sklearn.utils.validation import check_array, check_is_fitted  # noqa: E402
+
+try:
+    from sklearn.utils.validation import validate_data
+
+    UNCHECKED = {"ensure_all_finite": False}  # validation.check_X says where it is not
+except ImportError:  # before scikit-learn 1.6
+    UNCHECKED = {"force_all_finite": False}
+
+    def validate_data(estimator: Any, X: Any, **options: Any) -> Any:
+        """Check X as scikit-learn does, and its feature names."""
+        return estimator._validate_data(X, **options)
+
+
+__all__ = ["ConvergenceWarning", "MiniBatchNMF", "NMF"]
+
+DTYPES = [np.float64, np.float32]
+
+
+class ConvergenceWarning(validation.ConvergenceWarning, exceptions.ConvergenceWarning):  # type: ignore[misc]
+    """max_iter was reached before the stopping rule was met: this package's warning, and scikit-learn's."""
+
+
+def _warn_not_converged(run: Run, max_iter: int) -> None:
+    validation.warn(
+        f"Maximum number of iterations {max_iter} reached. Increase it to improve convergence, or raise tol "
+        f"({run.tol:g}).",
+        ConvergenceWarning,
+    )
+
+
+class _Factorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """What both estimators share."""
+
+    components_: Float
+
+    def _checked(self, X: Any, *, reset: bool) -> Any:
+        """Return X as an array or sparse, after scikit-learn's checks; reset: remember its features' number and names."""
+        if isinstance(X, np.ma.MaskedArray):
+            validation.check_X(X)  # refuses it: scikit-learn would drop the mask
+        return validate_data(self, X, reset=reset, accept_sparse=True, dtype=DTYPES, **UNCHECKED)
+
+    def _prepare(self, X: Any, W: Any = None, H: Any = None, **changes: Any) -> Run:
+        """Check the parameters and make a run of them; changes replace some."""
+        parameters = {"solver": "mu", "shuffle": False, "update_H": True, "max_time": None}
+        parameters |= self.get_params(deep=False) | changes
+        own = {"batch_size", "max_no_improvement", "forget_factor", "fresh_restarts", "trace"}
+        own |= {"fresh_restarts_max_iter", "transform_max_iter"}
+        return prepare(X, W=W, H=H, **{name: value for name, value in parameters.items() if name not in own})
+
+    def _prepare_transform(self, X: Any, **changes: Any) -> Run:
+        """Make a run that keeps H."""
+        H = self.components_.astype(X.dtype, copy=False)
+        return self._prepare(X, H=H, update_H=False, n_components="auto", callback=None, **changes)
+
+    def _fit(self, X: Any, W: Any, H: Any) -> Float:
+        raise NotImplementedError
+
+    def fit(self, X: Any, y: Any = None, W: Any = None, H: Any = None) -> Any:
+        """Find the components of X and return the estimator itself.
+
+        Parameters
+        ----------
+        X : array-like or SciPy sparse, shape (n_samples, n_features)
+            Finite and non-negative.
+        y : ignored
+        W : array-like, shape (n_samples, n_components), or None, default None
+        H : array-like, shape (n_components, n_features), or None, default None
+            With init='custom', where W and H start. They are not changed.
+
+        Returns
+        -------
+        The estimator itself.
+        """
+        self._fit(X, W, H)
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None, W: Any = None, H: Any = None) -> Float:
+        """Find the components of X and return W, at no more cost than `fit`.
+
+        Parameters
+        ----------
+        X, y, W, H
+            As for `fit`.
+
+        Returns
+        -------
+        W : ndarray, shape (n_samples, n_components)
+        """
+        return self._fit(X, W, H)
+
+    def inverse_transform(self, X: Any) -> Float:
+        """Return W @ components_.
+
+        Parameters
+        ----------
+        X : array-like or SciPy sparse, shape (n_samples, n_components)
+            W, as `transform` returns it.
+
+        Returns
+        -------
+        ndarray, shape (n_samples, n_features)
+        """
+        check_is_fitted(self)
+        W = check_array(X, accept_sparse=True, dtype=DTYPES)
+        if W.shape[1] != len(self.components_):
+            raise ValueError(
+                f"X must have a column for each of the {len(self.components_)} components. Found shape {W.shape}."
+            )
+        return np.asarray(W @ self.components_)
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.components_)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = [np.dtype(dtype).name for dtype in DTYPES]
+        return tags
+
+    def _more_tags(self) -> dict[str, Any]:  # before scikit-learn 1.6
+        return {"requires_positive_X": True, "preserves_dtype": DTYPES}
+
+
+class NMF(_Factorizer):
+    """Non-negative matrix factorization, X close to W @ H, as a scikit-learn estimator.
+
+    It has the parameters, methods and attributes of `sklearn.decomposition.NMF`, and the same seed gives the same
+    components. The objective is that of `fit`.
+
+    Parameters
+    ----------
+    n_components : int, 'auto' or None, default 'auto'
+        Number of components. 'auto': from H with init='custom', else n_features. None: n_features.
+    init, solver, beta_loss, tol, max_iter, random_state, alpha_W, alpha_H, l1_ratio, verbose, shuffle
+        As for `fit`, which has the same defaults.
+    engine : {'numba', 'reference'}, default 'numba'
+        Compiled kernels, or plain Python that reads like the equations.
+    n_threads : int >= 1 or None, default None
+        Threads of the kernels; None: as many as Numba uses. They change nothing in the result.
+    callback : callable or None, default None
+        Called after every iteration of a fit with a `Step`. The fit ends if it returns something true.
+    trace : bool, default False
+        True: measure the objective in every iteration. False: in those where that takes no pass over X of its own.
+
+    Attributes
+    ----------
+    components_ : ndarray, shape (n_components_, n_features_in_)
+        H.
+    n_components_ : int
+    reconstruction_err_ : float
+        sqrt(2 D_beta(X, WH)): for the Frobenius loss the norm of X - WH.
+    n_iter_ : int
+        Iterations done.
+    history_ : Trace
+        The objective and its terms, the violation and the time: at the start, at the end, and in every iteration for
+        the Frobenius loss, in every tenth for others (if tol > 0); with trace=True in every iteration.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str, shape (n_features_in_,)
+        Only if X was a data frame with names.
+
+    Warns
+    -----
+    ConvergenceWarning, UserWarning, RuntimeWarning
+        As for `fit`. This ConvergenceWarning is a `sklearn.exceptions.ConvergenceWarning` too.
+
+    Notes
+    -----
+    Costs per iteration and memory are those of `fit`; `transform` costs an iteration's half for W.
+
+    References
+    ----------
+    A. Cichocki and A.-H. Phan (2009), Fast local algorithms for large scale nonnegative matrix and tensor
+    factorizations, IEICE Transactions on Fundamentals E92-A(3), 708-721. doi:10.1587/transfun.E92.A.708
+
+    C. Fevotte and J. Idier (2011), Algorithms for nonnegative matrix factorization with the beta-divergence, Neural
+    Computation 23(9), 2421-2456. doi:10.1162/NECO_a_00168
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nmf_numba.estimators import NMF
+    >>> X = np.array([[1.0, 1.0], [2.0, 1.0], [3.0, 1.2], [4.0, 1.0], [5.0, 0.8], [6.0, 1.0]])
+    >>> model = NMF(n_components=2, init="random", random_state=0)
+    >>> W = model.fit_transform(X)
+    >>> W.shape, model.components_.shape
+    ((6, 2), (2, 2))
+    >>> bool(np.abs(X - model.inverse_transform(W)).max() < 0.05)
+    True
+    """
+
+    def __init__(
+        self,
+        n_components: int | str | None = "auto",
+        *,
+        init: str | None = None,
+        solver: str = "cd",
+        beta_loss: float | str = "frobenius",
+        tol: float = 1e-4,
+        max_iter: int = 200,
+        random_state: Any = None,
+        alpha_W: float = 0.0,
+        alpha_H: float | str = "same",
+        l1_ratio: float = 0.0,
+        verbose: int = 0,
+        shuffle: bool = False,
+        engine: str = "numba",
+        n_threads: int | None = None,
+        callback: Callable[[Step], object] | None = None,
+        trace: bool = False,
+    ) -> None:
+        self.n_components = n_components
+        self.init = init
+        self.solver = solver
+        self.beta_loss = beta_loss
+        self.tol = tol
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.alpha_W = alpha_W
+        self.alpha_H = alpha_H
+        self.l1_ratio = l1_ratio
+        self.verbose = verbose
+        self.shuffle = shuffle
+        self.engine = engine
+        self.n_threads = n_threads
+        self.callback = callback
+        self.trace = trace
+
+    @staticmethod
+    def _last_step(run: Run) -> Step:
+        from nmf_numba._jit import threads  # noqa: PLC0415  (imports Numba, which takes its time)
+
+        with threads(run.n_threads):  # held from the first iteration to the last
+            for step in run.steps():  # noqa: B007  (the last one is the result)
+                pass
+        if step.stop_reason == "max_iter" and run.tol > 0:
+            _warn_not_converged(run, run.max_iter)
+        return step
+
+    def _fit(self, X: Any, W: Any, H: Any) -> Float:
+        X = self._checked(X, reset=True)
+        every_row = validation.check_flag("trace", self.trace)
+        run = self._prepare(X, W, H)
+        run.rows, run.every_row = [], every_row
+        step = self._last_step(run)
+        final = step.objective()
+        if run.rows[-1][0] < step.n_iter:
+            run.rows.append((step.n_iter, step.seconds, step.violation, final))
+        self.components_ = np.ascontiguousarray(step.H)
+        self.n_components_ = len(self.components_)
+        self.reconstruction_err_ = math.sqrt(2 * final.data_fit)
+        self.n_iter_ = step.n_iter
+        self.history_ = Trace.of(run.rows)
+        return step.W
+
+    def transform(self, X: Any) -> Float:
+        """Return W for the components found.
+
+        Parameters
+        ----------
+        X : array-like or SciPy sparse, shape (n_samples, n_features)
+            Finite and non-negative.
+
+        Returns
+        -------
+        W : ndarray, shape (n_samples, n_components)
+            Of X's dtype, if that is float32 or float64.
+        """
+        check_is_fitted(self)
+        return self._last_step(self._prepare_transform(self._checked(X, reset=False))).W
