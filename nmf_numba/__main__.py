@@ -1,4 +1,4 @@
-"""The command line: `nmf-numba fit`, `compare`, `solvers`, `warmup` and `demo`.
+"""The command line: `nmf-numba fit`, `transform`, `compare`, `solvers`, `warmup` and `demo`.
 
 What the user can put right is said in one line on standard error, with exit status 2.
 """
@@ -23,7 +23,17 @@ from scipy import sparse
 import nmf_numba
 from nmf_numba import validation
 from nmf_numba.datasets import DATASETS
-from nmf_numba.files import READERS, check_output, free_path, is_number, load_input, read_factor, write_file
+from nmf_numba.files import (
+    MODEL_FORMAT,
+    READERS,
+    check_output,
+    free_path,
+    is_number,
+    load_input,
+    read_factor,
+    read_model,
+    write_file,
+)
 from nmf_numba.problem import Problem
 from nmf_numba.solvers import SOLVERS, get_solver
 from nmf_numba.solvers.solver import Solver
@@ -36,26 +46,57 @@ SHARED = (  # parameters of every command that fits
     "random_state", "shuffle", "n_threads",
 )  # fmt: skip
 
-# --- fit -----------------------------------------------------------------------------------------------------------
+# --- fit and transform ---------------------------------------------------------------------------------------------
 
 
 def run_fit(arguments: argparse.Namespace) -> None:
     """Fit a matrix, print a summary and write the factors."""
+    check_model_output(arguments)
+    X, dtype = read_data(arguments)
     options = vars(arguments)
     parameters = {name: options[name] for name in (*SHARED, "update_H", "solver", "engine")}
     if parameters["random_state"] is None:  # draw it here, so that the fit can be done again
         parameters["random_state"] = int(np.random.default_rng().integers(2**32))
+    start = {name: read_factor(options[name], name, dtype) for name in ("W", "H")}
+    fit_and_report(arguments, X, parameters, start, {name: options[name] for name in start})
 
-    out = None if arguments.out is None else Path(arguments.out)
-    if out is not None:
-        if out.suffix != ".npz":
-            raise ValueError(f"--out must end in .npz. Found {arguments.out!r}.")
-        check_output(out, overwrite=arguments.overwrite)
-        source = Path(arguments.input)
-        if arguments.input not in DATASETS and out.exists() and source.exists() and out.samefile(source):
-            raise ValueError(f"--out is the input, {arguments.input}. Use another name.")
-    X, dtype, start = read_data(arguments)
 
+def run_transform(arguments: argparse.Namespace) -> None:
+    """Find the W of a matrix for the H of a model that `fit` has written."""
+    check_model_output(arguments)
+    H, kept = read_model(Path(arguments.model))
+    X, dtype = read_data(arguments)
+    parameters = {name: value for name, value in kept.items() if name not in ("W", "H")}
+    parameters |= {"n_components": "auto", "init": None, "update_H": False}
+    given = {name: getattr(arguments, name) for name in ("tol", "max_iter", "max_time", "n_threads")}
+    parameters |= {name: value for name, value in given.items() if value is not None}
+    start = {"W": None, "H": H.astype(dtype, copy=False)}
+    fit_and_report(arguments, X, parameters, start, {"W": None, "H": arguments.model})
+
+
+def read_data(arguments: argparse.Namespace) -> tuple[Any, Any]:
+    """Return the input, and the dtype that it is fitted in."""
+    X = load_input(arguments.input)
+    return X, np.float32 if X.dtype.kind == "f" and X.dtype.itemsize == 4 else np.float64
+
+
+def check_model_output(arguments: argparse.Namespace) -> None:
+    """Refuse an --out that can't be written, before anything is computed for it."""
+    if arguments.out is None:
+        return
+    out = Path(arguments.out)
+    if out.suffix != ".npz":
+        raise ValueError(f"--out must end in .npz. Found {arguments.out!r}.")
+    check_output(out, overwrite=arguments.overwrite)
+    for name, source in (("input", arguments.input), ("model", getattr(arguments, "model", ""))):
+        if source not in (*DATASETS, "") and out.exists() and Path(source).exists() and out.samefile(source):
+            raise ValueError(f"--out is the {name}, {source}. Use another name.")
+
+
+def fit_and_report(
+    arguments: argparse.Namespace, X: Any, parameters: dict[str, Any], start: dict[str, Any], files: dict[str, Any]
+) -> None:
+    """Fit, write the model and print a summary. `files` says where W and H came from."""
     verbose = arguments.verbose or (not arguments.quiet and sys.stderr is not None and sys.stderr.isatty())
     before = time.perf_counter()
     result = nmf_numba.fit(X, **start, **parameters, verbose=verbose, trace=arguments.trace)
@@ -63,19 +104,21 @@ def run_fit(arguments: argparse.Namespace) -> None:
     loss = ("beta_loss", "alpha_W", "alpha_H", "l1_ratio", "engine")
     terms = nmf_numba.objective(X, result.W, result.H, **{name: parameters[name] for name in loss})
 
-    if out is not None:
+    if arguments.out is not None:
         made = {
             "n_iter": result.n_iter,
             "stop_reason": result.stop_reason,
             "objective": terms.total,
             **dataclasses.asdict(terms),
-            "parameters": json.dumps(parameters | {name: options[name] for name in ("W", "H")}),
+            "parameters": json.dumps(parameters | files),
             "input": arguments.input,
             "version": nmf_numba.__version__,
+            "model_format": MODEL_FORMAT,
         }
         if result.trace is not None:
             made |= {f"trace_{name}": column for name, column in result.trace.to_dict().items()}
-        write_file(out, lambda file: np.savez(file, W=result.W, H=result.H, **made), overwrite=arguments.overwrite)
+        save = functools.partial(np.savez, W=result.W, H=result.H, **made)
+        write_file(Path(arguments.out), save, overwrite=arguments.overwrite)
     if arguments.quiet:
         return
     layout = f"sparse, {X.nnz} entries stored" if sparse.issparse(X) else "dense"
@@ -86,35 +129,29 @@ def run_fit(arguments: argparse.Namespace) -> None:
         "max_iter": "--max-iter was reached",
         "max_time": "--max-time was reached",
     }
+    solver, engine = parameters["solver"], parameters["engine"]
     summary = {
-        "input": f"{arguments.input}, {X.shape[0]} x {X.shape[1]}, {layout}, {np.dtype(dtype)}",
-        "solver": f"{arguments.solver} ({get_solver(arguments.solver).title}), engine {arguments.engine}",
+        "input": f"{arguments.input}, {X.shape[0]} x {X.shape[1]}, {layout}, {result.W.dtype}",
+        "solver": f"{solver} ({get_solver(solver).title}), engine {engine}",
         "loss": f"{loss_name(beta)}, beta = {beta:g}",
         "components": result.W.shape[1],
         "iterations": f"{result.n_iter}; {reason[result.stop_reason]}",
         "objective": f"{terms.total:.6g}" + (f" = {' + '.join(parts)}" if len(parts) > 1 else ""),
         "seconds": f"{seconds:.2f}, compilation included",
         "random state": parameters["random_state"],
-    } | ({} if out is None else {"written to": out})
+    } | ({} if arguments.out is None else {"written to": arguments.out})
     for name, value in summary.items():
         print(f"{name:<12}  {value}")
     if result.trace is not None:
         print(f"\n{result.trace.table()}")
 
 
-def read_data(arguments: argparse.Namespace) -> tuple[Any, Any, dict[str, Any]]:
-    """Return the input, the dtype that it is fitted in, and the factors to start from."""
-    X = load_input(arguments.input)
-    dtype = np.float32 if X.dtype.kind == "f" and X.dtype.itemsize == 4 else np.float64
-    return X, dtype, {name: read_factor(getattr(arguments, name), name, dtype) for name in ("W", "H")}
+# --- solvers -------------------------------------------------------------------------------------------------------
 
 
 def loss_name(beta: float) -> str:
     """Return the name of a loss."""
     return next((name for name, known in validation.BETA.items() if known == beta), "beta-divergence")
-
-
-# --- solvers -------------------------------------------------------------------------------------------------------
 
 
 def print_solvers(arguments: argparse.Namespace) -> None:
@@ -157,7 +194,8 @@ def run_compare(arguments: argparse.Namespace) -> None:
     if figure.suffix not in FIGURES:
         raise ValueError(f"--figure must end in {', '.join(FIGURES)}. Found {str(figure)!r}.")
     check_output(figure, overwrite=arguments.overwrite)
-    X, _, start = read_data(arguments)
+    X, dtype = read_data(arguments)
+    start = {name: read_factor(getattr(arguments, name), name, dtype) for name in ("W", "H")}
     parameters = {name: getattr(arguments, name) for name in SHARED}
     comparison = nmf_numba.compare(
         X, **start, **parameters, solvers=arguments.solvers.split(","), engines=arguments.engines.split(",")
@@ -267,6 +305,17 @@ def add_shared(parser: argparse.ArgumentParser, *, tol: float) -> None:
     add("--n-threads", type=int, metavar="N", help="threads of the kernels; default: all")
 
 
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Add the options of what a fit shows and writes."""
+    add = parser.add_argument
+    add("--trace", action="store_true", help="record the objective of every iteration: shown, and part of --out")
+    add("--out", metavar="FILE.npz", help="write W, H and how they were made: a model")
+    add("--overwrite", action="store_true", help="replace an existing --out")
+    progress = parser.add_mutually_exclusive_group()
+    progress.add_argument("-v", "--verbose", action="store_true", help="show progress also if this is not a terminal")
+    progress.add_argument("-q", "--quiet", action="store_true", help="show neither progress nor a summary")
+
+
 def make_parser() -> Parser:
     """Return the parser of all commands."""
     parser = Parser(prog="nmf-numba", description=nmf_numba.__doc__, allow_abbrev=False)
@@ -280,12 +329,18 @@ def make_parser() -> Parser:
     add("--solver", default="cd", metavar="NAME", help=f"{' or '.join(solver.name for solver in SOLVERS)}; default: cd")
     add("--no-update-H", dest="update_H", action="store_false", help="keep H and find W")
     add("--engine", default="numba", metavar="NAME", help=f"{' or '.join(validation.ENGINES)}; default: numba")
-    add("--trace", action="store_true", help="record the objective of every iteration: shown, and part of --out")
-    add("--out", metavar="FILE.npz", help="write W, H and how they were made")
-    add("--overwrite", action="store_true", help="replace an existing --out")
-    progress = fit.add_mutually_exclusive_group()
-    progress.add_argument("-v", "--verbose", action="store_true", help="show progress also if this is not a terminal")
-    progress.add_argument("-q", "--quiet", action="store_true", help="show neither progress nor a summary")
+    add_output(fit)
+
+    transform = commands.add_parser("transform", help="find the W of a matrix for a model's H", allow_abbrev=False)
+    transform.set_defaults(command=run_transform)
+    add = transform.add_argument
+    add("model", metavar="MODEL", help="what fit --out has written; the loss, penalties and solver are the model's")
+    add("input", metavar="INPUT", help="as for fit; it must have as many features as the model")
+    add("--tol", type=float, metavar="T", help="tolerance of the stopping rule; default: the model's")
+    add("--max-iter", type=int, metavar="N", help="most iterations; default: the model's")
+    add("--max-time", type=float, metavar="S", help="seconds of solver steps, at most; default: the model's")
+    add("--n-threads", type=int, metavar="N", help="threads of the kernels; default: the model's")
+    add_output(transform)
 
     compare = commands.add_parser("compare", help="several solvers on one matrix, from one start", allow_abbrev=False)
     compare.set_defaults(command=run_compare)

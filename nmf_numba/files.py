@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import json
 import os
 import tokenize
 import warnings
@@ -18,6 +19,8 @@ from scipy import sparse
 
 from nmf_numba.datasets import DATASETS
 from nmf_numba.validation import Float, Matrix
+
+MODEL_FORMAT = 1  # of what `fit --out` writes
 
 # --- reading -------------------------------------------------------------------------------------------------------
 
@@ -213,6 +216,24 @@ def read_factor(path: str | None, name: str, dtype: Any) -> Any:
     factor = read_matrix(path, name)
     factor = factor.toarray() if sparse.issparse(factor) else factor
     return factor.astype(dtype, copy=False) if factor.dtype.kind in "biuf" else factor  # fit refuses the others
+
+
+def read_model(path: Path) -> tuple[Float, dict[str, Any]]:
+    """Return H and the parameters of a model that `fit --out` has written."""
+    refusal = ValueError(f"{path} is not a model: it is damaged, or `nmf-numba fit --out` did not write it.")
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+            version, written_by = int(kept["model_format"]), str(kept["version"])
+            H, parameters = kept["H"], json.loads(str(kept["parameters"]))
+    except OSError as error:
+        raise ValueError(f"{path} can't be read: {error.strerror or error}.") from error
+    except (*UNREADABLE, AttributeError, IndexError) as error:
+        raise refusal from error
+    if version > MODEL_FORMAT:
+        raise ValueError(f"{path} was written by nmf-numba {written_by}, which is newer than this one. Upgrade.")
+    if not isinstance(parameters, dict) or H.dtype.kind != "f" or H.ndim != 2:
+        raise refusal
+    return H, parameters
 
 
 def load_input(name: str) -> Matrix:

@@ -654,6 +654,44 @@ def test_trace_is_shown_and_written(capsys: pytest.CaptureFixture[str]) -> None:
     assert "violation" in capsys.readouterr().out
 
 
+def test_transform_finds_W_for_a_models_H(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--solver", "mu", "--beta-loss", "1", "--alpha-W", "0.01", "--max-iter", "9", "--tol", "0"]
+    assert main(["fit", "x.npy", "-k", "2", *REFERENCE, *options, "--out", "model.npz"]) == 0
+    np.save("new.npy", X[:3] * 2)
+    assert main(["transform", "model.npz", "new.npy", "--trace", "--out", "new.npz"]) == 0
+    with np.load("model.npz") as model, np.load("new.npz") as made:
+        expected = nmf_numba.fit(
+            X[:3] * 2, H=model["H"], update_H=False, solver="mu", beta_loss=1, alpha_W=0.01, max_iter=9, tol=0,
+            engine="reference",
+        )  # fmt: skip
+        np.testing.assert_array_equal(made["W"], expected.W)
+        np.testing.assert_array_equal(made["H"], model["H"])
+        assert json.loads(str(made["parameters"]))["H"] == "model.npz"
+        assert len(made["trace_objective"]) == 10
+    assert main(["transform", "model.npz", "new.npy", "--max-iter", "4"]) == 0
+    assert "iterations    4;" in capsys.readouterr().out
+
+
+def test_transform_refuses_what_is_not_a_model(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "x.npy", "-k", "2", *REFERENCE, "--out", "model.npz", "-q"]) == 0
+    capsys.readouterr()
+    whole = Path("model.npz").read_bytes()
+    Path("cut.npz").write_bytes(whole[: len(whole) // 2])
+    Path("flipped.npz").write_bytes(whole[:300] + b"damaged!" + whole[308:])
+    Path("text.npz").write_text("no model", encoding="utf-8")
+    np.savez("foreign.npz", H=X)
+    for name in ("cut.npz", "flipped.npz", "text.npz", "foreign.npz", "x.npy"):
+        said = refusal(capsys, "transform", name, "x.npy")
+        assert said == f"{name} is not a model: it is damaged, or `nmf-numba fit --out` did not write it."
+    assert refusal(capsys, "transform", "no.npz", "x.npy") == "no.npz can't be read: No such file or directory."
+    with np.load("model.npz") as kept:
+        np.savez("newer.npz", **{**kept, "model_format": 99, "version": "9.9"})
+    assert "written by nmf-numba 9.9, which is newer" in refusal(capsys, "transform", "newer.npz", "x.npy")
+    assert "--out is the model" in refusal(
+        capsys, "transform", "model.npz", "x.npy", "--out", "model.npz", "--overwrite"
+    )
+
+
 def test_compare_prints_a_table_and_draws(capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["compare", "x.npy", "-k", "2", "--max-iter", "3", "--random-state", "0", "--engines", "reference"]
     assert main(argv) == 0
