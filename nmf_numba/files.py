@@ -222,9 +222,10 @@ def read_model(path: Path) -> tuple[Float, dict[str, Any]]:
     """Return H and the parameters of a model that `fit --out` has written."""
     refusal = ValueError(f"{path} is not a model: it is damaged, or `nmf-numba fit --out` did not write it.")
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-            version, written_by = int(kept["model_format"]), str(kept["version"])
-            H, parameters = kept["H"], json.loads(str(kept["parameters"]))
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            kept = dict(arrays)  # reads all of it, so that checksums tell what is damaged
+        version, written_by = int(kept["model_format"]), str(kept["version"])
+        H, parameters = kept["H"], json.loads(str(kept["parameters"]))
     except OSError as error:
         raise ValueError(f"{path} can't be read: {error.strerror or error}.") from error
     except (*UNREADABLE, AttributeError, IndexError) as error:

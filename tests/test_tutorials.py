@@ -50,6 +50,7 @@ def show(text):
         (lambda cells: cells.extend([{"cell_type": "markdown", "source": ""}] * 24), "26 cells"),
         (show("x" * 400_000), "KB"),
         (lambda cells: cells[0].update(source="## 1  Only one"), "sections"),
+        (lambda cells: cells.append({"cell_type": "markdown", "source": r"$$ a \\ b \tag{1} $$"}), "Sphinx"),
         (lambda cells: cells[1].update(execution_count=None), "not run"),
         (lambda cells: cells[1].update(outputs=[]), "output"),
         (lambda cells: cells[1]["metadata"].update(execution={}), "when"),

@@ -34,6 +34,8 @@ def faults(text: str) -> list[str]:
     sections = re.findall(r"^## +(\d+)\b", markdown, re.MULTILINE)
     if sections != list("123456789"):
         found.append(f"its sections are {', '.join(sections)}, and not '## 1 ...' to '## 9 ...' in order")
+    if any(r"\tag" in block and r"\\" in block for block in markdown.split("$$")[1::2]):
+        found.append(r"an equation has both \\ and \tag, which Sphinx does not typeset: make it two equations")
     code = [cell for cell in cells if cell["cell_type"] == "code" and cell["source"]]
     if [cell["execution_count"] for cell in code] != list(range(1, len(code) + 1)):
         found.append("its cells were not run once each, in order")
