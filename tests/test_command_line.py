@@ -677,7 +677,9 @@ def test_transform_refuses_what_is_not_a_model(capsys: pytest.CaptureFixture[str
     capsys.readouterr()
     whole = Path("model.npz").read_bytes()
     Path("cut.npz").write_bytes(whole[: len(whole) // 2])
-    Path("flipped.npz").write_bytes(whole[:300] + b"damaged!" + whole[308:])
+    with np.load("model.npz") as kept:
+        at = whole.index(kept["W"].tobytes())
+    Path("flipped.npz").write_bytes(whole[:at] + b"damaged!" + whole[at + 8 :])
     Path("text.npz").write_text("no model", encoding="utf-8")
     np.savez("foreign.npz", H=X)
     for name in ("cut.npz", "flipped.npz", "text.npz", "foreign.npz", "x.npy"):
