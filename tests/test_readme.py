@@ -19,7 +19,7 @@ def test_examples_run(capsys):
         exec(block, names)
     assert names["result"].W.shape == (1797, 10)
     assert names["n_iter"] >= 1
-    assert len(capsys.readouterr().out.splitlines()) == 8
+    assert len(capsys.readouterr().out.splitlines()) == 12
 
 
 def test_links_and_figures_exist():
