@@ -23,11 +23,12 @@ extensions = [
 ]
 exclude_patterns = ["_build", "projected_gradient/notes.md"]
 highlight_language = "none"  # where none is given
+smartquotes = False  # engine="numba" is code
 default_role = "py:obj"  # `fit` in a docstring is a link
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
-mathjax3_config = {"chtml": {"matchFontHeight": False, "scale": 1.1}}
+mathjax3_config = {"chtml": {"matchFontHeight": False, "scale": 1.05}}
 nb_execution_mode = "off"  # tutorials are committed with their outputs
 nb_ipywidgets_js = {}  # these come from the network
 

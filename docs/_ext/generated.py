@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -171,6 +172,16 @@ def api_page(modules: dict[str, list[str]]) -> str:
     return "\n".join(lines)
 
 
+def skip_foreign(app: Sphinx, kind: str, name: str, value: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out methods that scikit-learn writes into its estimators; their text refers to its own pages."""
+    return True if str(getattr(value, "__module__", "")).startswith("sklearn") else None
+
+
+def escape_names(app: Sphinx, kind: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+    """Names of fitted attributes end in an underscore, which reStructuredText would take for a link."""
+    lines[:] = [line if ">>>" in line else re.sub(r"(?<=\w)_(?![\w`])", r"\\_", line) for line in lines]
+
+
 def check_names(app: Sphinx, env: BuildEnvironment) -> None:
     """Warn of a public name that is on no page; warnings are errors."""
     described = env.get_domain("py").objects  # type: ignore[attr-defined]
@@ -232,6 +243,8 @@ def write_pages(app: Sphinx) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.connect("builder-inited", write_pages)
+    app.connect("autodoc-skip-member", skip_foreign)
+    app.connect("autodoc-process-docstring", escape_names, priority=600)  # after numpydoc
     app.connect("doctree-read", leave_formulas)
     app.connect("env-check-consistency", check_names)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -33,6 +33,7 @@ def load_digits() -> Dataset:
         column_names : list of 64 str
             "row 0, column 0", ...
         image_shape : (8, 8)
+            Height and width of an image, in pixels.
         target : ndarray of int64, shape (1797,)
             The digit, 0 to 9.
 

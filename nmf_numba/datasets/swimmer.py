@@ -54,6 +54,7 @@ def make_swimmer() -> Dataset:
         row_names : list of 256 str
             The positions of left arm, right arm, left leg and right leg: "0000" to "3333".
         image_shape : (32, 32)
+            Height and width of an image, in pixels.
         target : ndarray of int64, shape (256, 4)
             The same positions as numbers 0 to 3.
         details : dict
