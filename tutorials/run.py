@@ -69,6 +69,7 @@ def run(path: Path, folder: str) -> tuple[str, float]:
         timeout=5 * MOST_SECONDS,
         record_timing=False,
         store_widget_state=False,
+        coalesce_streams=True,
         extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": folder}},
     )

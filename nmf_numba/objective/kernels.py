@@ -19,6 +19,7 @@ BLOCK_ENTRIES = 1 << 15  # entries of WH in a block: 256 KB
 CANCELLED = 1e-5  # a difference of sums that is smaller than this share of them has too few digits left
 CANCELLED_32 = 1e-2  # for a WH in float32
 LEAST, MOST = 1e-250, 1e250  # sums between these have no terms that left the range of float64 and count
+NORMAL = 2.0**-1022  # what is smaller has fewer digits
 TINY = 1e-300  # stands for a zero that has a negative power, before it is multiplied by zero
 
 
@@ -29,8 +30,8 @@ def _q(log_r, a):
 
 @serial
 def _log(r, x, y):
-    """log(x/y), also where r = x/y is beyond float64."""
-    return np.log(r) if 0 < r < np.inf else np.log(x) - np.log(y)
+    """log(x/y), also where r = x/y is beyond float64, or so small that it has lost digits."""
+    return np.log(r) if NORMAL <= r < np.inf else np.log(x) - np.log(y)
 
 
 @serial
@@ -75,6 +76,8 @@ def _sums(x, y, beta, a, b):
     if beta == 1 or beta == 0:
         for j in range(n):
             a[j] = np.float64(x[j]) / max(np.float64(y[j]), FLOOR)
+        for j in range(n):
+            size += 0.0 if beta == 1 or a[j] >= NORMAL else np.inf  # so tiny that its logarithm needs care
         logarithm(a[:n])
         for j in range(n):
             x_j, y_j = np.float64(x[j]), np.float64(y[j])

@@ -39,7 +39,7 @@ def entry_divergence(x, y, beta):
     rest = ~zero & ~far & (x != y)
     x, y = x[rest], y[rest]
     r, z = x / y, (x - y) / y
-    log_r = np.where(np.abs(z) < 0.5, np.log1p(np.maximum(z, -0.5)), np.log(r))  # all digits kept
+    log_r = np.where(np.abs(z) < 0.5, np.log1p(np.maximum(z, -0.5)), np.log(x) - np.log(y))  # all digits kept
     d[rest] = y**beta * ((r * q(log_r, beta - 1) - z) / beta if beta >= 0.5 else (q(log_r, beta) - z) / (beta - 1))
     return np.maximum(d, 0)
 
