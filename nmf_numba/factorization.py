@@ -103,7 +103,7 @@ def fit(
     tol : float >= 0, default 1e-4
         'cd' stops when the violation of the optimality conditions is at most tol times that of the first iteration;
         'mu' when sqrt(2 L) has fallen by less than tol times its start within ten iterations. 0: 'mu' never stops
-        early.
+        early, 'cd' only if the violation is exactly zero.
     max_iter : int >= 1, default 200
         Most iterations.
     alpha_W : float >= 0, default 0

@@ -255,6 +255,7 @@ def plot_convergence(
     ax.set_yscale("log" if logarithmic else "linear")
     ax.locator_params(axis="x", integer=x == "iteration")
     ax.set_xlabel(X_LABELS[x])
+    ax.locator_params(axis="x", nbins=6)  # seconds have long labels
     if gap:
         unit = "(relative to it, no unit)" if best else UNIT
         ax.set_ylabel(f"gap to the best objective found\n{unit}")

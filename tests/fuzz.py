@@ -75,7 +75,7 @@ def draw_parameters(rng: np.random.Generator, X: Any) -> dict[str, Any]:
         return chosen[int(rng.integers(len(chosen)))]
 
     parameters = {
-        "n_components": pick([1, 2, 3, 5, "auto", None], [0, -1, 2.5, "three", 10**9, np.nan]),
+        "n_components": pick([1, 2, 3, 5, "auto", None], [0, -1, 2.5, "three", 40, np.nan]),
         "solver": pick(["cd", "mu", "mu"], ["als", None, 3]),
         "beta_loss": pick(
             [2, 2, 1, 0, 0.5, 1.5, 3, -1, "frobenius", "kullback-leibler"], ["l2", np.nan, None, 1e9, -300]
