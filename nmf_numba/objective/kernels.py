@@ -123,7 +123,7 @@ def _row(x, w, Ht, y, beta, a, b):
     return total
 
 
-@serial
+@inlined
 def _rows_dense(c, X, W, Ht, beta, bounds, totals):
     X, W = X[bounds[c] : bounds[c + 1]], W[bounds[c] : bounds[c + 1]]
     n_rows, n_features = X.shape
@@ -213,7 +213,7 @@ def _of_zeros(W, Ht, beta):
     return total
 
 
-@serial
+@inlined
 def _csr_chunk(c, indptr, indices, data, W, Ht, beta, bounds, totals, sizes):
     """All entries of the rows where sizes has no room, else the stored ones."""
     start, stop = bounds[c], bounds[c + 1]

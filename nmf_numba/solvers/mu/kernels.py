@@ -170,7 +170,7 @@ def _ratios_dense(rows, x, h, left, beta, wh, p):
     return p
 
 
-@serial
+@inlined
 def _rows_dense(c, W, X, Ht, fixed, beta, l1, l2, flush, update_H, bounds, numerator_H, denominator_H):
     """The row pass over chunk c: numerator_H[c] and denominator_H[c] become its share of H's sums."""
     W, X = W[bounds[c] : bounds[c + 1]], X[bounds[c] : bounds[c + 1]]
@@ -245,6 +245,18 @@ def _stored(x, w, columns, Ht, beta, WH, i, left, p):
 
 
 @serial
+def _first_from(columns, begin, stop, column):
+    """Where the first entry at or right of this column is: columns are in order."""
+    while begin < stop:
+        middle = (begin + stop) // 2
+        if columns[middle] < column:
+            begin = middle + 1
+        else:
+            stop = middle
+    return begin
+
+
+@serial
 def _scatter(sums, columns, x, w):
     """sums[columns] += x w, row by row"""
     for q in range(len(x)):
@@ -253,7 +265,7 @@ def _scatter(sums, columns, x, w):
             column[t] += ratio * w[t]
 
 
-@serial
+@inlined
 def _rows_csr(
     c, W, indptr, indices, data, Ht, fixed, beta, l1, l2, flush, update_H, bounds, numerator_H, denominator_H
 ):
@@ -288,7 +300,7 @@ def _rows_csr(
                 for i in range(n):
                     begin, stop = at[i], indptr[start + i + 1]
                     if right < n_features:  # columns are in order: the row's entries in this tile come next
-                        stop = begin + np.searchsorted(indices[begin:stop], right)
+                        stop = _first_from(indices, begin, stop, right)
                     at[i] = stop
                     columns = indices[begin:stop]
                     ratios = _stored(data[begin:stop], rows[i], columns, Ht, beta, wh, i, left, p)
