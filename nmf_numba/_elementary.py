@@ -6,7 +6,7 @@ kernels (`nmf-numba warmup` says where they are).
 
 import numpy as np
 
-from nmf_numba._jit import exact, serial
+from nmf_numba._jit import exact, inner
 
 # For x^a = 2^(a log2 x), in bits of a double: log2 of the mantissa f in [sqrt(1/2), sqrt(2)) is z LOG2(z^2) with
 # z = (f-1)/(f+1), to 1.2e-18 relative; 2^r for r in [-1/2, 1/2] is EXP2(r), to 4.3e-18. Both interpolate at Chebyshev
@@ -121,7 +121,7 @@ def logarithm(x):
             piece[j] = LN2 * ((e[j] - (INTEGER + 1023.0)) + log2_f)
 
 
-@serial
+@inner
 def products(w, columns, Ht, wh):
     """Set wh <- w'H at these columns. Four at a time: sums over components that do not wait for each other."""
     n, zero = len(columns), w.dtype.type(0)

@@ -1,6 +1,6 @@
 """The one place that chooses Numba's options, launches parallel kernels and holds BLAS to one thread.
 
-Two decorators make most kernels: `serial` for the work on one chunk of rows, `parallel` for the thin loop over chunks.
+Two decorators make most kernels: `inner` for the work on one chunk of rows, `parallel` for the thin loop over chunks.
 """
 
 from __future__ import annotations
@@ -81,22 +81,22 @@ def _guarded(dispatcher: Any) -> Any:
 
 
 def serial(function: Callable[..., Any]) -> Any:
-    """Compile a function that runs on one thread; `parallel` functions call it once per chunk."""
+    """Compile a function that runs on one thread."""
+    return _compile(function)
+
+
+def inner(function: Callable[..., Any]) -> Any:
+    """Compile like `serial` a function that other kernels call, and Python never: from there it would crash."""
     return _compile(function, **INNER)
 
 
 def inlined(function: Callable[..., Any]) -> Any:
-    """Compile like `serial`, but within its callers."""
+    """Compile like `inner`, but within each of its callers."""
     return _compile(function, **INNER, inline="always")
 
 
-def single(function: Callable[..., Any]) -> Any:
-    """Compile like `serial` a function that Python calls too."""
-    return _compile(function)
-
-
 def exact(function: Callable[..., Any]) -> Any:
-    """Compile like `serial`, but compute what is written: for arithmetic that relies on how it rounds or overflows."""
+    """Compile like `inner`, but compute what is written: for arithmetic that relies on how it rounds or overflows."""
     return _compile(function, fastmath={"contract"}, **INNER)
 
 
@@ -230,7 +230,7 @@ def most_threads() -> int:
 def cache_folder() -> str | None:
     """Return where compiled kernels are kept, or None if no folder can be written."""
 
-    @single
+    @serial
     def probe() -> None: ...
 
     path = probe._cache.cache_path

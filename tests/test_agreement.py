@@ -45,7 +45,7 @@ def _interpreted(module):
     copy = types.ModuleType(module.__name__ + "_interpreted")
     source = inspect.getsource(module)
     with pytest.MonkeyPatch.context() as patch:
-        for decorator in ("serial", "exact", "inlined", "single"):
+        for decorator in ("serial", "inner", "exact", "inlined"):
             patch.setattr(_jit, decorator, lambda function: function)
         patch.setattr(_jit, "parallel", lambda chunks: lambda function: function)
         if module is not _elementary:  # what all kernels share is run by Python too

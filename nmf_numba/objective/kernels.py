@@ -10,7 +10,7 @@ import numpy as np
 from numba import prange
 
 from nmf_numba._elementary import logarithm, power, products
-from nmf_numba._jit import inlined, parallel, serial, single
+from nmf_numba._jit import inlined, inner, parallel, serial
 
 FLOOR = 2.0**-23  # as in reference.py
 FAR = 1e-8
@@ -23,18 +23,18 @@ NORMAL = 2.0**-1022  # what is smaller has fewer digits
 TINY = 1e-300  # stands for a zero that has a negative power, before it is multiplied by zero
 
 
-@serial
+@inner
 def _q(log_r, a):
     return log_r if a == 0 else np.expm1(a * log_r) / a
 
 
-@serial
+@inner
 def _log(r, x, y):
     """log(x/y), also where r = x/y is beyond float64, or so small that it has lost digits."""
     return np.log(r) if NORMAL <= r < np.inf else np.log(x) - np.log(y)
 
 
-@serial
+@inner
 def _entry(x, y, beta):
     """d(x | y) of one entry: a logarithm for beta = 1 and 0 where x and y are not close, else (2) or (3)."""
     if x == 0:
@@ -62,7 +62,7 @@ def _entry(x, y, beta):
     return d if d > 0 else 0.0 if d <= 0 else np.inf  # not a number only if y^beta is beyond float64
 
 
-@serial
+@inner
 def _sums(x, y, beta, a, b):
     """The sum of (1), and the sum of its terms' sizes. a and b are room for a row."""
     n, total, size = len(y), 0.0, 0.0
@@ -138,7 +138,7 @@ def _rows_dense(c, X, W, Ht, beta, bounds, totals):
     totals[c] = total
 
 
-@serial
+@inner
 def _rows_csr(indptr, indices, data, W, Ht, beta):
     """All entries of the rows, stored or not. indptr begins at the chunk's first row."""
     n_rows, n_features = len(W), len(Ht)
@@ -158,7 +158,7 @@ def _rows_csr(indptr, indices, data, W, Ht, beta):
     return total
 
 
-@serial
+@inner
 def _stored_csr(indptr, indices, data, W, Ht, beta):
     """Over the stored entries: the sum of d(x | y) - d(0 | y), and the sum of d(x | 0) for beta = 2, of x for beta = 1.
 
@@ -184,7 +184,7 @@ def _stored_csr(indptr, indices, data, W, Ht, beta):
     return total, size
 
 
-@serial
+@inner
 def _total(parts):
     """The sum of the chunks' parts, in order. As parts.sum() in a parallel function it would be launched itself."""
     total = 0.0
@@ -193,7 +193,7 @@ def _total(parts):
     return total
 
 
-@serial
+@inner
 def _of_zeros(W, Ht, beta):
     """The divergence of WH from an X of zeros: <W'W, HH'>/2 for beta = 2, the sum of WH for beta = 1."""
     n_components, total = W.shape[1], 0.0
@@ -251,7 +251,7 @@ def divergence_csr(indptr, indices, data, W, Ht, beta, bounds):
     return _total(totals)
 
 
-@single
+@serial
 def penalties(W, l1, l2):
     """One loop for both sums."""
     total = squares = 0.0

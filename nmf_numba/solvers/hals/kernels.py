@@ -9,7 +9,7 @@ depend on the number of threads.
 import numpy as np
 from numba import prange
 
-from nmf_numba._jit import parallel, serial
+from nmf_numba._jit import inner, parallel
 
 LANES_BYTES = 32 << 10  # rows that go through a sweep side by side: as many as a core's first cache holds
 BLOCK = 256  # rows whose X Ht, renewal, X'W and W'W are done before the next rows are read
@@ -17,7 +17,7 @@ CHUNK = 1024  # rows per chunk where only W is seen, not X
 STRIP = 256  # rows of H's sums that are added up together
 
 
-@serial
+@inner
 def _lanes(W):
     """Room for a sweep: the rows that go side by side, transposed, and a gradient of each."""
     n_components = W.shape[1]
@@ -25,7 +25,7 @@ def _lanes(W):
     return np.empty((n_components, n_lanes), W.dtype), np.empty(n_lanes, W.dtype)
 
 
-@serial
+@inner
 def _add_products(gradient, Wt, gram, t):
     """Add (W gram)[:, t] to the gradient. Four components at a time: a lane is then loaded and stored once for four."""
     n_components, n_lanes = Wt.shape
@@ -40,7 +40,7 @@ def _add_products(gradient, Wt, gram, t):
             gradient[r] += c * w[r]
 
 
-@serial
+@inner
 def _sweep(W, gram, cross, l1, order, Wt, gradient):
     """(1), with cross - l1 for cross, on a few rows side by side: the compiler makes vectors of these lanes.
 
@@ -72,7 +72,7 @@ def _sweep(W, gram, cross, l1, order, Wt, gradient):
     return violation
 
 
-@serial
+@inner
 def _fill(A, value):
     """A[:] = value. A plain loop compiles in a tenth of the time of an array expression, as the next ones do."""
     for i in range(A.shape[0]):
@@ -80,7 +80,7 @@ def _fill(A, value):
             A[i, j] = value
 
 
-@serial
+@inner
 def _add(A, B):
     """A += B"""
     for i in range(A.shape[0]):
@@ -88,7 +88,7 @@ def _add(A, B):
             A[i, j] += B[i, j]
 
 
-@serial
+@inner
 def _add_product(total, A, B, share, first):
     """total += A B by way of share; total = A B where nothing was added yet."""
     np.dot(A, B, total if first else share)
@@ -96,7 +96,7 @@ def _add_product(total, A, B, share, first):
         _add(total, share)
 
 
-@serial
+@inner
 def _gather(row, columns, x, Ht):
     """row <- x Ht[columns]. Four entries at a time: the row is then loaded and stored once for four."""
     n, n_components = len(x), len(row)
@@ -113,7 +113,7 @@ def _gather(row, columns, x, Ht):
             row[t] += x[p] * h[t]
 
 
-@serial
+@inner
 def _rows_dense(c, W, X, Ht, gram, l1, order, update_H, bounds, violations, cross_H, gram_H):
     """The row pass over chunk c: violations[c], cross_H[c] and gram_H[c] become its share."""
     W, X = W[bounds[c] : bounds[c + 1]], X[bounds[c] : bounds[c + 1]]
@@ -138,7 +138,7 @@ def _rows_dense(c, W, X, Ht, gram, l1, order, update_H, bounds, violations, cros
     violations[c] = violation
 
 
-@serial
+@inner
 def _rows_csr(c, W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds, violations, cross_H, gram_H):
     """The row pass over chunk c: violations[c], cross_H[c] and gram_H[c] become its share."""
     W, indptr = W[bounds[c] : bounds[c + 1]], indptr[bounds[c] : bounds[c + 1] + 1]
@@ -167,7 +167,7 @@ def _rows_csr(c, W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds
     violations[c] = violation
 
 
-@serial
+@inner
 def _room(n_chunks, Ht):
     """Room for each chunk's violation, X'W and W'W."""
     n_features, n_components = Ht.shape
@@ -175,7 +175,7 @@ def _room(n_chunks, Ht):
     return np.empty(n_chunks), cross_H, np.empty((n_chunks, n_components, n_components), Ht.dtype)
 
 
-@serial
+@inner
 def _add_in_order(strip, cross_H, gram_H):
     """The first chunk's sums <- those of all chunks, in order, in one strip of rows; all of gram_H with the first."""
     start, stop = strip * STRIP, (strip + 1) * STRIP
@@ -185,7 +185,7 @@ def _add_in_order(strip, cross_H, gram_H):
             _add(gram_H[0], gram_H[c])
 
 
-@serial
+@inner
 def _total(violations):
     """Their sum in order. As violations.sum() in a parallel function it would be launched itself."""
     total = 0.0
@@ -194,14 +194,14 @@ def _total(violations):
     return total
 
 
-@serial
+@inner
 def _gram_chunk(c, Ht, parts):
     n = len(Ht)
     rows = Ht[c * n // len(parts) : (c + 1) * n // len(parts)]
     np.dot(rows.T, rows, parts[c])
 
 
-@serial
+@inner
 def _gram_total(parts, l2):
     for c in range(1, len(parts)):
         _add(parts[0], parts[c])
@@ -210,7 +210,7 @@ def _gram_total(parts, l2):
     return parts[0]
 
 
-@serial
+@inner
 def _update_chunk(c, W, gram, cross, order, violations):
     n, n_chunks = len(W), len(violations)
     start, stop = c * n // n_chunks, (c + 1) * n // n_chunks

@@ -11,7 +11,7 @@ import numpy as np
 from numba import prange
 
 from nmf_numba._elementary import power, products
-from nmf_numba._jit import inlined, parallel, serial
+from nmf_numba._jit import inlined, inner, parallel
 
 FLOOR = 2.0**-23  # as in reference.py
 
@@ -22,7 +22,7 @@ CHUNK = 1024  # rows per chunk where only W is seen, not X
 STRIP = 256  # rows of H's sums that are added up together
 
 
-@serial
+@inner
 def _raise(x):
     """x <- max(x, FLOOR)"""
     floor = x.dtype.type(FLOOR)
@@ -30,7 +30,7 @@ def _raise(x):
         x[j] = max(x[j], floor)
 
 
-@serial
+@inner
 def _ratios(x, wh, p, beta):
     """p <- x * wh^(beta-2), and wh <- wh^(beta-1) unless beta = 1; floored where the power is negative."""
     floor, n = wh.dtype.type(FLOOR), len(wh)
@@ -74,7 +74,7 @@ def _ratios(x, wh, p, beta):
         p[j] *= x[j]
 
 
-@serial
+@inner
 def _denominator_power(wh, beta):
     """wh <- wh^(beta-1), floored where that is a negative power."""
     if beta < 1:
@@ -82,7 +82,7 @@ def _denominator_power(wh, beta):
     power(wh, beta - 1)
 
 
-@serial
+@inner
 def _renew(W, numerator, denominator, l1, l2, beta, flush):
     """(1) on a few rows. The denominator has as many rows as W, or one for all of them."""
     gamma = 1 / (2 - beta) if beta < 1 else 1 / (beta - 1) if beta > 2 else 1.0
@@ -98,7 +98,7 @@ def _renew(W, numerator, denominator, l1, l2, beta, flush):
             w[t] = 0 if new < flush else new
 
 
-@serial
+@inner
 def _fill(A, value):
     """A[:] = value. A plain loop compiles in a tenth of the time of an array expression, as the next ones do."""
     for i in range(A.shape[0]):
@@ -106,7 +106,7 @@ def _fill(A, value):
             A[i, j] = value
 
 
-@serial
+@inner
 def _add(A, B):
     """A += B"""
     for i in range(A.shape[0]):
@@ -114,7 +114,7 @@ def _add(A, B):
             A[i, j] += B[i, j]
 
 
-@serial
+@inner
 def _add_product(total, A, B, share, first):
     """total += A B by way of share; total = A B where nothing was added yet."""
     np.dot(A, B, total if first else share)
@@ -122,7 +122,7 @@ def _add_product(total, A, B, share, first):
         _add(total, share)
 
 
-@serial
+@inner
 def _add_rows(sums, A):
     """sums[0] += the sum of A's rows"""
     for i in range(A.shape[0]):
@@ -130,7 +130,7 @@ def _add_rows(sums, A):
             sums[0, j] += A[i, j]
 
 
-@serial
+@inner
 def _tile(n_rows, n_features, beta, whole):
     """Rows and columns of WH that are in cache at once. Where WH is not needed (whole is False), all columns."""
     width = min(n_features, TILE) if whole else n_features
@@ -206,7 +206,7 @@ def _rows_dense(c, W, X, Ht, fixed, beta, l1, l2, flush, update_H, bounds, numer
             _finish_half(is_for_H, rows, num, den, denominator_H[c], square, fixed, l1, l2, beta, flush, first)
 
 
-@serial
+@inner
 def _gather(row, columns, x, Ht):
     """row += x Ht[columns]. Four entries at a time: the row is then loaded and stored once for four."""
     n, n_components = len(x), len(row)
@@ -221,7 +221,7 @@ def _gather(row, columns, x, Ht):
             row[t] += x[p] * h[t]
 
 
-@serial
+@inner
 def _stored(x, w, columns, Ht, beta, WH, i, left, p):
     """x * (w H)^(beta-2) at stored entries of one row, in p.
 
@@ -244,7 +244,7 @@ def _stored(x, w, columns, Ht, beta, WH, i, left, p):
     return p[:n]
 
 
-@serial
+@inner
 def _first_from(columns, begin, stop, column):
     """Where the first entry at or right of this column is: columns are in order."""
     while begin < stop:
@@ -256,7 +256,7 @@ def _first_from(columns, begin, stop, column):
     return begin
 
 
-@serial
+@inner
 def _scatter(sums, columns, x, w):
     """sums[columns] += x w, row by row"""
     for q in range(len(x)):
@@ -317,7 +317,7 @@ def _rows_csr(
             _finish_half(is_for_H, rows, num, den, denominator_H[c], square, fixed, l1, l2, beta, flush, first)
 
 
-@serial
+@inner
 def _room(n_chunks, Ht, beta):
     """What all rows' denominators share (H H' for beta = 2, the row sums of H for beta = 1), and room for the sums."""
     n_features, n_components = Ht.shape
@@ -332,7 +332,7 @@ def _room(n_chunks, Ht, beta):
     return fixed, numerator_H, np.empty((n_chunks, n, n_components), Ht.dtype)
 
 
-@serial
+@inner
 def _add_in_order(strip, numerators, denominators):
     """The first chunk's sums <- those of all chunks, in order, in one strip of rows."""
     start, stop = strip * STRIP, (strip + 1) * STRIP
@@ -341,7 +341,7 @@ def _add_in_order(strip, numerators, denominators):
         _add(denominators[0, start:stop], denominators[c, start:stop])
 
 
-@serial
+@inner
 def _whole(denominator_H, Ht, beta):
     """H's denominator from its sum over rows of X: W'W for beta = 2, column sums of W for beta = 1."""
     if beta != 1 and beta != 2:
