@@ -1,5 +1,7 @@
 """Non-negative matrix factorization: fast kernels compiled by Numba, beside references that read like the equations."""
 
+from typing import Any
+
 from nmf_numba.compare import Comparison, compare
 from nmf_numba.factorization import Factorization, fit, non_negative_factorization
 from nmf_numba.initialization import initialize
@@ -39,3 +41,12 @@ __all__ = [
     "plot_factorization",
     "plot_terms",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the estimators when they are first asked for: they need scikit-learn, an extra."""
+    if name in ("NMF", "MiniBatchNMF"):
+        from nmf_numba import estimators  # noqa: PLC0415
+
+        return getattr(estimators, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

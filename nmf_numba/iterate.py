@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -56,10 +57,14 @@ class Step:
     _engine: str = dataclasses.field(repr=False)
     half: str | None = None
     coordinate: Coordinate | None = None
+    _equations: tuple[Float, Float] | None = dataclasses.field(default=None, repr=False)
 
     @functools.cached_property
     def _objective(self) -> Objective:
-        return evaluate(self._problem, self.W, self.H.T, self._engine)
+        data_fit = None
+        if self._equations is not None and self.W.dtype == np.float64:
+            data_fit = squared_error(self._problem, self.W, *self._equations)
+        return evaluate(self._problem, self.W, self.H.T, self._engine, data_fit)
 
     def copy(self) -> Step:
         """Return the step with W and H of its own: a fit goes on in the arrays that it hands out."""
@@ -153,6 +158,19 @@ class Run:
     every_row: bool = True  # False: only the start, and iterations whose objective is known without a pass over X
 
     seconds: float = 0.0
+    held: bool = False  # whether the threads are set already
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Set the threads once for all iterations: for whoever gives nobody else the word in between."""
+        from nmf_numba._jit import threads  # noqa: PLC0415  (imports Numba, which takes its time)
+
+        with threads(self.n_threads):
+            self.held = True
+            try:
+                yield
+            finally:
+                self.held = False
 
     def step(self, n_iter: int, violation: float, **more: Any) -> Step:
         """Return where the run stands; W and H are views of arrays that the next iteration changes."""
@@ -163,7 +181,8 @@ class Run:
         from nmf_numba._jit import threads  # noqa: PLC0415  (imports Numba, which takes its time)
 
         before = time.perf_counter()
-        with threads(self.n_threads), np.errstate(all="ignore"):  # what overflows is refused by check_finite
+        held = contextlib.nullcontext() if self.held else threads(self.n_threads)
+        with held, np.errstate(all="ignore"):  # what overflows is refused by check_finite
             result = move(*arguments, **more)
         self.seconds += time.perf_counter() - before
         return result
@@ -203,6 +222,7 @@ class Run:
         if self.engine == "numba":
             self.timed(solver.warm_up, W, Ht, update_H=self.update_H)
         self.seconds = 0.0
+        equations = None if self.update_H else self.timed(solver.equations_of_W, Ht)
         for n_iter in range(self.max_iter + 1):
             if n_iter > 0 and self.every == "coordinate":
                 violation = 0.0
@@ -211,16 +231,19 @@ class Run:
                     violation += coordinate.violation
                     yield self.step(n_iter, violation, coordinate=coordinate)
             elif n_iter > 0:
-                violation, sums = self.timed(solver.row_pass, W, Ht, update_H=self.update_H)
+                if equations is None:
+                    violation, sums = self.timed(solver.row_pass, W, Ht, update_H=self.update_H)
+                else:
+                    violation, sums = self.timed(solver.renew, W, equations), None
                 if self.every == "half":
                     yield self.step(n_iter, violation, half="W")
                 if self.update_H:
                     violation += self.timed(solver.update, Ht, sums)
                 data_fit = self.shortcut(sums) if self.rows is not None else None
                 del sums  # its memory is used again
-            validation.check_finite(W, Ht, n_iter)
+            validation.check_finite(W, Ht if self.update_H else W, n_iter)
             half = "H" if self.every == "half" and self.update_H and n_iter > 0 else None
-            step = self.step(n_iter, violation, half=half)
+            step = self.step(n_iter, violation, half=half, _equations=equations)
             step.stop_reason = self.why_last(step, rule.met(step))
             if reporter is not None:
                 reporter.report(step)

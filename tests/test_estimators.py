@@ -184,6 +184,18 @@ def test_minibatches_stop_at_the_same_one(tol: float, max_no_improvement: int | 
         assert_same(ours.fit(X), other.fit(X))
 
 
+@ignore_convergence
+def test_minibatches_stop_for_the_same_lack_of_improvement() -> None:
+    """Seeds at which the L2 penalties, and the one that scikit-learn adds to the number of rows, decide."""
+    X, stops = make_X((7, 8)), set()
+    for seed, patience in itertools.product(range(20), (2, 4)):
+        kwargs = {"n_components": 2, "init": "random", "batch_size": 3, "tol": 0, "max_no_improvement": patience}
+        ours, other = pair("MiniBatchNMF", alpha_W=0.05, max_iter=15, random_state=seed, **kwargs)
+        assert ours.fit(X).n_steps_ == other.fit(X).n_steps_, (seed, patience)
+        stops.add(ours.n_steps_)
+    assert len(stops) > 4
+
+
 @each_estimator
 def test_float32(Estimator: Any) -> None:
     X = make_X().astype(np.float32)

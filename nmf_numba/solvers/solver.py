@@ -12,6 +12,8 @@ import numpy as np
 from nmf_numba.problem import Problem
 from nmf_numba.validation import Float
 
+WARM_UP_ROWS = 4096  # of W, without X: so many that they are renewed in chunks
+
 
 @dataclasses.dataclass(frozen=True)
 class Coordinate:
@@ -100,6 +102,14 @@ class Solver(abc.ABC):
         """Return X'W and W'W if the sums have them, without penalties: the Frobenius loss then needs no pass over X."""
         return None
 
+    def equations_of_W(self, Ht: Float) -> tuple[Float, Float] | None:
+        """Return X Ht and Ht'Ht if `renew` needs no more of X and H: for an H that stays they are computed once."""
+        return None
+
+    def renew(self, W: Float, equations: tuple[Float, Float]) -> float:
+        """Renew W in place as a row pass does, but without X, and return the violation."""
+        raise NotImplementedError
+
     def coordinates(self, W: Float, Ht: Float, *, update_H: bool) -> Iterator[Coordinate]:
         """Do one iteration in plain Python and yield every entry as it is renewed, if the solver works that way."""
         raise NotImplementedError
@@ -114,6 +124,10 @@ class Solver(abc.ABC):
             rng=np.random.default_rng(0),
         )
         small.bounds = np.arange(min(2, len(W)) + 1) if len(self.bounds) > 2 else np.array([0, min(2, len(W))])
+        if not update_H and (equations := small.equations_of_W(Ht)) is not None:
+            W = np.zeros_like(W[:WARM_UP_ROWS])
+            small.renew(W, (np.zeros_like(W), *equations[1:]))
+            return
         Ht = Ht.copy()
         _, sums = small.row_pass(W[:2].copy(), Ht, update_H=update_H)
         if update_H:

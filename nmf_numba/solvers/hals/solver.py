@@ -51,11 +51,11 @@ class HALS(Solver):
 
     def update(self, Ht: Float, sums: Any) -> float:
         """Sweep Ht by the same function that sweeps W."""
-        cross, gram = self._penalised(*sums)
+        cross, gram = sums
+        cross, gram = self._penalised(cross, gram, self.problem.l1_H, self.problem.l2_H)
         return float(self.functions.update(Ht, gram, cross, self._order()))
 
-    def _penalised(self, cross: Float, gram: Float) -> tuple[Float, Float]:
-        l1, l2 = self.problem.l1_H, self.problem.l2_H
+    def _penalised(self, cross: Float, gram: Float, l1: float, l2: float) -> tuple[Float, Float]:
         return cross - cross.dtype.type(l1) if l1 else cross, gram + np.diag(np.full(len(gram), l2, gram.dtype))
 
     def normal_equations(self, sums: Any) -> tuple[Float, Float]:
@@ -63,13 +63,22 @@ class HALS(Solver):
         cross, gram = sums
         return cross, gram
 
+    def equations_of_W(self, Ht: Float) -> tuple[Float, Float]:
+        """W's cross and gram, without penalties."""
+        return np.asarray(self.problem.X @ Ht), self.functions.gram(Ht, 0.0)
+
+    def renew(self, W: Float, equations: tuple[Float, Float]) -> float:
+        """Sweep W."""
+        cross, gram = self._penalised(*equations, self.problem.l1_W, self.problem.l2_W)
+        return float(self.functions.update(W, gram, cross, self._order()))
+
     def coordinates(self, W: Float, Ht: Float, *, update_H: bool) -> Iterator[Coordinate]:
         """(1) of reference.py, entry by entry: components outside, so in the order of its equations."""
         problem = self.problem
         gram: Float = Ht.T @ Ht + problem.l2_W * np.eye(self.n_components)
         yield from self._entries("W", W, gram, problem.X @ Ht - problem.l1_W)
         if update_H:
-            cross, gram = self._penalised(problem.X.T @ W, W.T @ W)
+            cross, gram = self._penalised(problem.X.T @ W, W.T @ W, problem.l1_H, problem.l2_H)
             yield from self._entries("H", Ht, gram, cross)
 
     def _entries(self, factor: str, W: Float, gram: Float, cross: Float) -> Iterator[Coordinate]:

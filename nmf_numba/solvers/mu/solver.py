@@ -68,6 +68,36 @@ class MultiplicativeUpdates(Solver):
         self.functions.update(Ht, numerator, denominator, problem.l1_H, problem.l2_H, problem.beta, flush)
         return math.nan
 
+    def update_with_past(self, Ht: Float, sums: Any, past: tuple[Float, Float], weight: float) -> None:
+        """Renew Ht from the sums of some rows and of all rows before them (Lefevre, Bach and Fevotte 2011).
+
+        Sums that were made with different Ht do not add, but their majorisers (notes.md) do. In the new H, one is a
+        function of numerator * Ht^(1/gamma) and denominator, and (1) of reference.py is where it is least. So with
+        past = (A, B), changed in place, and the weight that is left to them::
+
+            A <- weight A + numerator * Ht^(1/gamma),   B <- weight B + denominator + l1 + l2 Ht,   Ht <- (A/B)^gamma
+        """
+        (A, B), problem, beta = past, self.problem, self.problem.beta
+        _, numerator, denominator = sums
+        if beta == 1:  # where no row has a component: scikit-learn's
+            denominator = np.where(denominator == 0, denominator.dtype.type(1), denominator)
+        A *= weight
+        A += numerator * Ht ** max(1.0, 2 - beta, beta - 1)  # 1/gamma
+        B *= weight
+        B += denominator + problem.l1_H + problem.l2_H * Ht
+        Ht.fill(1)
+        self.functions.update(Ht, A, B, 0.0, 0.0, beta, self._flush(beta <= 1))
+
+    def equations_of_W(self, Ht: Float) -> tuple[Float, Float] | None:
+        """For beta = 2 the numerator is X Ht, and the denominator W Ht'Ht."""
+        return (np.asarray(self.problem.X @ Ht), Ht.T @ Ht) if self.problem.beta == 2 else None
+
+    def renew(self, W: Float, equations: tuple[Float, Float]) -> float:
+        """Renew W by (1)."""
+        problem, (numerator, gram) = self.problem, equations
+        self.functions.update(W, numerator, W @ gram, problem.l1_W, problem.l2_W, 2.0, self._flush(False))
+        return math.nan
+
     def normal_equations(self, sums: Any) -> tuple[Float, Float] | None:
         """For beta = 2 the numerator is X'W."""
         W, numerator, _ = sums

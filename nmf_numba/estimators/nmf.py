@@ -1,152 +1,22 @@
-"""NMF and MiniBatchNMF: scikit-learn's estimators of these names, with this package's solvers inside."""
+"""NMF, the estimator."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from nmf_numba import validation
-from nmf_numba.iterate import Reporter, Run, Step, prepare
-from nmf_numba.objective import Objective, evaluate
-from nmf_numba.problem import Problem
-from nmf_numba.solvers.solver import Solver
+from nmf_numba.estimators.base import Factorizer, warn_not_converged
+from nmf_numba.iterate import Run, Step
 from nmf_numba.trace import Trace
 from nmf_numba.validation import Float
 
-validation.check_installed("sklearn", "nmf_numba.estimators")
 
-from sklearn import exceptions  # noqa: E402  (an extra)
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin  # noqa: E402
-from sklearn.utils.validation import check_array, check_is_fitted  # noqa: E402
-
-try:
-    from sklearn.utils.validation import validate_data
-
-    UNCHECKED = {"ensure_all_finite": False}  # validation.check_X says where it is not
-except ImportError:  # before scikit-learn 1.6
-    UNCHECKED = {"force_all_finite": False}
-
-    def validate_data(estimator: Any, X: Any, **options: Any) -> Any:
-        """Check X as scikit-learn does, and its feature names."""
-        return estimator._validate_data(X, **options)
-
-
-__all__ = ["ConvergenceWarning", "MiniBatchNMF", "NMF"]
-
-DTYPES = [np.float64, np.float32]
-
-
-class ConvergenceWarning(validation.ConvergenceWarning, exceptions.ConvergenceWarning):  # type: ignore[misc]
-    """max_iter was reached before the stopping rule was met: this package's warning, and scikit-learn's."""
-
-
-def _warn_not_converged(run: Run, max_iter: int) -> None:
-    validation.warn(
-        f"Maximum number of iterations {max_iter} reached. Increase it to improve convergence, or raise tol "
-        f"({run.tol:g}).",
-        ConvergenceWarning,
-    )
-
-
-class _Factorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """What both estimators share."""
-
-    components_: Float
-
-    def _checked(self, X: Any, *, reset: bool) -> Any:
-        """Return X as an array or sparse, after scikit-learn's checks; reset: remember its features' number and names."""
-        if isinstance(X, np.ma.MaskedArray):
-            validation.check_X(X)  # refuses it: scikit-learn would drop the mask
-        return validate_data(self, X, reset=reset, accept_sparse=True, dtype=DTYPES, **UNCHECKED)
-
-    def _prepare(self, X: Any, W: Any = None, H: Any = None, **changes: Any) -> Run:
-        """Check the parameters and make a run of them; changes replace some."""
-        parameters = {"solver": "mu", "shuffle": False, "update_H": True, "max_time": None}
-        parameters |= self.get_params(deep=False) | changes
-        own = {"batch_size", "max_no_improvement", "forget_factor", "fresh_restarts", "trace"}
-        own |= {"fresh_restarts_max_iter", "transform_max_iter"}
-        return prepare(X, W=W, H=H, **{name: value for name, value in parameters.items() if name not in own})
-
-    def _prepare_transform(self, X: Any, **changes: Any) -> Run:
-        """Make a run that keeps H."""
-        H = self.components_.astype(X.dtype, copy=False)
-        return self._prepare(X, H=H, update_H=False, n_components="auto", callback=None, **changes)
-
-    def _fit(self, X: Any, W: Any, H: Any) -> Float:
-        raise NotImplementedError
-
-    def fit(self, X: Any, y: Any = None, W: Any = None, H: Any = None) -> Any:
-        """Find the components of X and return the estimator itself.
-
-        Parameters
-        ----------
-        X : array-like or SciPy sparse, shape (n_samples, n_features)
-            Finite and non-negative.
-        y : ignored
-        W : array-like, shape (n_samples, n_components), or None, default None
-        H : array-like, shape (n_components, n_features), or None, default None
-            With init='custom', where W and H start. They are not changed.
-
-        Returns
-        -------
-        The estimator itself.
-        """
-        self._fit(X, W, H)
-        return self
-
-    def fit_transform(self, X: Any, y: Any = None, W: Any = None, H: Any = None) -> Float:
-        """Find the components of X and return W, at no more cost than `fit`.
-
-        Parameters
-        ----------
-        X, y, W, H
-            As for `fit`.
-
-        Returns
-        -------
-        W : ndarray, shape (n_samples, n_components)
-        """
-        return self._fit(X, W, H)
-
-    def inverse_transform(self, X: Any) -> Float:
-        """Return W @ components_.
-
-        Parameters
-        ----------
-        X : array-like or SciPy sparse, shape (n_samples, n_components)
-            W, as `transform` returns it.
-
-        Returns
-        -------
-        ndarray, shape (n_samples, n_features)
-        """
-        check_is_fitted(self)
-        W = check_array(X, accept_sparse=True, dtype=DTYPES)
-        if W.shape[1] != len(self.components_):
-            raise ValueError(
-                f"X must have a column for each of the {len(self.components_)} components. Found shape {W.shape}."
-            )
-        return np.asarray(W @ self.components_)
-
-    @property
-    def _n_features_out(self) -> int:
-        return len(self.components_)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.positive_only = tags.input_tags.sparse = True
-        tags.transformer_tags.preserves_dtype = [np.dtype(dtype).name for dtype in DTYPES]
-        return tags
-
-    def _more_tags(self) -> dict[str, Any]:  # before scikit-learn 1.6
-        return {"requires_positive_X": True, "preserves_dtype": DTYPES}
-
-
-class NMF(_Factorizer):
+class NMF(Factorizer):
     """Non-negative matrix factorization, X close to W @ H, as a scikit-learn estimator.
 
     It has the parameters, methods and attributes of `sklearn.decomposition.NMF`, and the same seed gives the same
@@ -252,13 +122,11 @@ class NMF(_Factorizer):
 
     @staticmethod
     def _last_step(run: Run) -> Step:
-        from nmf_numba._jit import threads  # noqa: PLC0415  (imports Numba, which takes its time)
-
-        with threads(run.n_threads):  # held from the first iteration to the last
+        with run.hold():
             for step in run.steps():  # noqa: B007  (the last one is the result)
                 pass
         if step.stop_reason == "max_iter" and run.tol > 0:
-            _warn_not_converged(run, run.max_iter)
+            warn_not_converged(run, run.max_iter)
         return step
 
     def _fit(self, X: Any, W: Any, H: Any) -> Float:

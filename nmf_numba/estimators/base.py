@@ -1,0 +1,138 @@
+"""What both estimators share: scikit-learn's checks and tags, and the way from parameters to a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn import exceptions
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from nmf_numba import validation
+from nmf_numba.iterate import Run, prepare
+from nmf_numba.validation import Float
+
+try:
+    from sklearn.utils.validation import validate_data
+
+    UNCHECKED = {"ensure_all_finite": False}  # validation.check_X says where it is not
+except ImportError:  # before scikit-learn 1.6
+    UNCHECKED = {"force_all_finite": False}
+
+    def validate_data(estimator: Any, X: Any, **options: Any) -> Any:
+        """Check X as scikit-learn does, and its feature names."""
+        return estimator._validate_data(X, **options)
+
+
+DTYPES = [np.float64, np.float32]
+SHARED = (
+    *("n_components", "init", "beta_loss", "tol", "max_iter", "random_state", "alpha_W", "alpha_H", "l1_ratio"),
+    *("verbose", "engine", "n_threads", "callback"),
+)
+
+
+class ConvergenceWarning(validation.ConvergenceWarning, exceptions.ConvergenceWarning):
+    """max_iter was reached before the stopping rule was met: this package's warning, and scikit-learn's."""
+
+
+def warn_not_converged(run: Run, max_iter: int) -> None:
+    """max_iter came before the stopping rule was met."""
+    validation.warn(
+        f"Maximum number of iterations {max_iter} reached. Increase it to improve convergence, or raise tol "
+        f"({run.tol:g}).",
+        ConvergenceWarning,
+    )
+
+
+class Factorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """What both estimators share."""
+
+    components_: Float
+
+    def _checked(self, X: Any, *, reset: bool) -> Any:
+        """Return X as an array or sparse, after scikit-learn's checks; reset: remember number and names of features."""
+        if isinstance(X, np.ma.MaskedArray):
+            validation.check_X(X)  # refuses it: scikit-learn would drop the mask
+        return validate_data(self, X, reset=reset, accept_sparse=True, dtype=DTYPES, **UNCHECKED)
+
+    def _prepare(self, X: Any, W: Any = None, H: Any = None, **changes: Any) -> Run:
+        """Check the parameters and make a run of them; changes replace some."""
+        parameters = {name: getattr(self, name) for name in SHARED}
+        parameters |= {"solver": getattr(self, "solver", "mu"), "shuffle": getattr(self, "shuffle", False)}
+        return prepare(X, W=W, H=H, **({"update_H": True, "max_time": None} | parameters | changes))
+
+    def _prepare_transform(self, X: Any) -> Run:
+        """Make a run that keeps H."""
+        H = self.components_.astype(X.dtype, copy=False)
+        rng = self.random_state if getattr(self, "shuffle", False) else None  # a seed takes as long as ten iterations
+        return self._prepare(X, H=H, update_H=False, n_components="auto", random_state=rng, callback=None)
+
+    def _fit(self, X: Any, W: Any, H: Any) -> Float:
+        raise NotImplementedError
+
+    def fit(self, X: Any, y: Any = None, W: Any = None, H: Any = None) -> Any:
+        """Find the components of X and return the estimator itself.
+
+        Parameters
+        ----------
+        X : array-like or SciPy sparse, shape (n_samples, n_features)
+            Finite and non-negative.
+        y : ignored
+        W : array-like, shape (n_samples, n_components), or None, default None
+        H : array-like, shape (n_components, n_features), or None, default None
+            With init='custom', where W and H start. They are not changed.
+
+        Returns
+        -------
+        The estimator itself.
+        """
+        self._fit(X, W, H)
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None, W: Any = None, H: Any = None) -> Float:
+        """Find the components of X and return W, at no more cost than `fit`.
+
+        Parameters
+        ----------
+        X, y, W, H
+            As for `fit`.
+
+        Returns
+        -------
+        W : ndarray, shape (n_samples, n_components)
+        """
+        return self._fit(X, W, H)
+
+    def inverse_transform(self, X: Any) -> Float:
+        """Return W @ components_.
+
+        Parameters
+        ----------
+        X : array-like or SciPy sparse, shape (n_samples, n_components)
+            W, as `transform` returns it.
+
+        Returns
+        -------
+        ndarray, shape (n_samples, n_features)
+        """
+        check_is_fitted(self)
+        W = check_array(X, accept_sparse=True, dtype=DTYPES)
+        if W.shape[1] != len(self.components_):
+            raise ValueError(
+                f"X must have a column for each of the {len(self.components_)} components. Found shape {W.shape}."
+            )
+        return np.asarray(W @ self.components_)
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.components_)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = [np.dtype(dtype).name for dtype in DTYPES]
+        return tags
+
+    def _more_tags(self) -> dict[str, Any]:  # before scikit-learn 1.6
+        return {"requires_positive_X": True, "preserves_dtype": DTYPES}
