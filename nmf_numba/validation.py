@@ -358,8 +358,8 @@ def check_custom(X: Matrix, W: Any, H: Any, n_components: object, *, update_H: b
     W = check_factor(W, "W", (n_samples, None), X.dtype) if update_H else None
     if W is not None and W.shape[1] != len(H):
         raise ValueError(
-            f"W and H have different numbers of components: W is {W.shape}, (n_samples, n_components), "
-            f"and H is {H.shape}, (n_components, n_features)."
+            f"Array with wrong second dimension passed to NMF (input W). Expected {len(H)}, but got {W.shape[1]}: W is "
+            f"{W.shape}, (n_samples, n_components), and H is {H.shape}, (n_components, n_features)."
         )
     n_components = check_n_components(n_components, n_features, given=H)
     if len(H) != n_components:

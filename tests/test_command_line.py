@@ -398,7 +398,7 @@ def test_factors_take_the_data_type_of_the_input() -> None:
         ("--init svd", "init must be one of"),
         ("--init custom", "init='custom' needs both W and H, but W is None."),
         ("--init custom --W x.npy", "needs both W and H, but H is None."),
-        ("--init custom --W x.npy --H x.npy", "W and H have different numbers of components"),
+        ("--init custom --W x.npy --H x.npy", "Array with wrong second dimension passed to NMF (input W). Expected"),
         ("--init custom --W digits --H x.npy", "W must be a file that ends in .npy, .npz, .mtx, .mtx.gz, .csv"),
         ("--no-update-H", "update_H=False needs H"),
         ("--no-update-H --H none.npy", "none.npy can't be read: No such file or directory."),

@@ -27,7 +27,6 @@ LEFT_OUT = {
         "compares two estimators that share the H they were given, which scikit-learn changes in place: it would pass "
         "whatever they did. Ours leave H as it is. test_estimators.py has the equivalence with H of their own"
     ),
-    "test_nmf_custom_init_shape_error": "wants other words where W and H differ in rank; ours name both shapes",
     # Deprecated and by now removed:
     "test_NMF_inverse_transform_W_deprecation": "scikit-learn 1.4: another name of inverse_transform's argument",
     "test_NMF_inverse_transform_Xt_deprecation": "scikit-learn 1.5 and 1.6: likewise",
