@@ -23,10 +23,10 @@ def _randomized_svd(X: Matrix, n_components: int, rng: Any) -> tuple[Float, Floa
     A = X.T if wide else X
     Q = rng.normal(size=(A.shape[1], n_components + OVERSAMPLES)).astype(X.dtype, copy=False)
     for _ in range(7 if n_components < 0.1 * min(X.shape) else 4):
-        Q, _ = linalg.lu(A @ Q, permute_l=True, check_finite=False)
-        Q, _ = linalg.lu(A.T @ Q, permute_l=True, check_finite=False)
-    Q, _ = linalg.qr(A @ Q, mode="economic", check_finite=False)
-    left, s, right = linalg.svd(Q.T @ A, full_matrices=False, lapack_driver="gesdd")
+        Q, _ = linalg.lu(A @ Q, permute_l=True, overwrite_a=True, check_finite=False)
+        Q, _ = linalg.lu(A.T @ Q, permute_l=True, overwrite_a=True, check_finite=False)
+    Q, _ = linalg.qr(A @ Q, mode="economic", overwrite_a=True, check_finite=False)
+    left, s, right = linalg.svd(Q.T @ A, full_matrices=False, overwrite_a=True, lapack_driver="gesdd")
     U, Vt = (right.T, (Q @ left).T) if wide else (Q @ left, right)
     U, s, Vt = U[:, :n_components], s[:n_components], Vt[:n_components]
     signs = np.sign(U[np.abs(U).argmax(axis=0), np.arange(n_components)])

@@ -12,7 +12,7 @@ import numpy as np
 from nmf_numba.problem import Problem
 from nmf_numba.validation import Float
 
-WARM_UP_ROWS = 4096  # of W, without X: so many that they are renewed in chunks
+WARM_UP_ROWS = 4096  # of a factor: so many that they are renewed in chunks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,20 +115,17 @@ class Solver(abc.ABC):
         raise NotImplementedError
 
     def warm_up(self, W: Float, Ht: Float, *, update_H: bool) -> None:
-        """Compile what an iteration needs: do one on copies of two rows."""
-        small = type(self)(
-            self.problem.head(min(2, len(W))),
-            self.n_components,
-            self.functions,
-            shuffle=self.shuffle,
-            rng=np.random.default_rng(0),
-        )
-        small.bounds = np.arange(min(2, len(W)) + 1) if len(self.bounds) > 2 else np.array([0, min(2, len(W))])
-        if not update_H and (equations := small.equations_of_W(Ht)) is not None:
-            W = np.zeros_like(W[:WARM_UP_ROWS])
-            small.renew(W, (np.zeros_like(W), *equations[1:]))
+        """Compile what an iteration needs: do one on a tiny problem of the same types, in chunks if this one is."""
+        problem = self.problem.tiny(min(len(Ht), WARM_UP_ROWS))
+        rng = np.random.default_rng(0)
+        small = type(self)(problem, self.n_components, self.functions, shuffle=self.shuffle, rng=rng)
+        small.bounds = np.arange(3) if len(self.bounds) > 2 else np.array([0, 2])
+        Ht = np.ones((problem.X.shape[1], self.n_components), W.dtype)
+        equations = None if update_H else small.equations_of_W(Ht)
+        if equations is not None:
+            W = np.ones_like(W[:WARM_UP_ROWS])
+            small.renew(W, (np.ones_like(W), *equations[1:]))
             return
-        Ht = Ht.copy()
-        _, sums = small.row_pass(W[:2].copy(), Ht, update_H=update_H)
+        _, sums = small.row_pass(np.ones((2, self.n_components), W.dtype), Ht, update_H=update_H)
         if update_H:
             small.update(Ht, sums)
