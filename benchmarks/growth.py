@@ -88,6 +88,7 @@ def slope(sizes, times):
 def figure(rows):
     """A panel for each thing that grows; a line for each solver and library, its slope in the legend."""
     from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.ticker import NullFormatter  # noqa: PLC0415
 
     figure = Figure(figsize=(11, 9), layout="constrained")
     for ax, sweep in zip(figure.subplots(2, 2).flat, SWEEPS, strict=True):
@@ -109,6 +110,7 @@ def figure(rows):
             )
         ax.set_xscale("log")
         ax.set_yscale("log")
+        ax.xaxis.set_minor_formatter(NullFormatter())  # their labels would run into each other
         ax.set_xlabel(sweep.label)
         ax.set_ylabel("time of an iteration (ms)")
         ax.grid(which="major", alpha=0.3)
