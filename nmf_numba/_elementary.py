@@ -1,4 +1,4 @@
-"""What kernels do at single entries of X: WH at stored ones, powers, logarithms, in loops that become vectors.
+"""What the kernels of several solvers share: powers, logarithms, sums, and a row of a CSR times a matrix.
 
 For kernels only. Numba's cache does not notice a change in another file: after one in this file, delete the cached
 kernels (`nmf-numba warmup` says where they are).
@@ -28,7 +28,29 @@ PIECE = 64  # entries at a time, so that a piece stays in the first cache throug
 
 
 @exact
-def any_power(x, a):
+def _split(x, f, e):
+    """Take x apart, x = f 2^e: e is left as the bits of an integer, INTEGER + 1023 + e."""
+    f_bits, e_bits = f.view(np.uint64), e.view(np.uint64)
+    for j in range(len(x)):
+        f[j] = x[j]
+    for j in range(len(x)):
+        exponent = (f_bits[j] + FROM_ROOT_HALF) >> MANTISSA
+        f_bits[j] -= (exponent - BIAS) << MANTISSA
+        e_bits[j] = exponent | INTEGER_BITS
+
+
+@exact
+def _log2(f):
+    """log2 of a mantissa."""
+    z = (f - 1.0) / (f + 1.0)
+    u = z * z
+    v = u * u
+    low_half = (LOG2[0] + LOG2[1] * u) + (LOG2[2] + LOG2[3] * u) * v
+    return z * (low_half + ((LOG2[4] + LOG2[5] * u) + (LOG2[6] + LOG2[7] * u) * v) * (v * v))
+
+
+@exact
+def _any_power(x, a):
     """Set x <- x^a for x >= 0, a piece at a time, in plain loops over arrays, which become vectors.
 
     a is split into high + low such that high times an exponent is exact: the result then has its last digits.
@@ -36,24 +58,14 @@ def any_power(x, a):
     high = np.float64(np.float32(a))
     low = a - high
     f, e = np.empty(PIECE), np.empty(PIECE)
-    f_bits, e_bits = f.view(np.uint64), e.view(np.uint64)
+    e_bits = e.view(np.uint64)
     for start in range(0, len(x), PIECE):
         n = min(PIECE, len(x) - start)
         piece = x[start : start + n]
-        for j in range(n):
-            f[j] = piece[j]
-        for j in range(n):  # x = f 2^e
-            exponent = (f_bits[j] + FROM_ROOT_HALF) >> MANTISSA
-            f_bits[j] -= (exponent - BIAS) << MANTISSA
-            e_bits[j] = exponent | INTEGER_BITS
+        _split(piece, f, e)
         for j in range(n):  # a log2 x = k + r, k an integer and r in [-1/2, 1/2]
             exponent = e[j] - (INTEGER + 1023.0)
-            z = (f[j] - 1.0) / (f[j] + 1.0)
-            u = z * z
-            v = u * u
-            low_half = (LOG2[0] + LOG2[1] * u) + (LOG2[2] + LOG2[3] * u) * v
-            log2_f = z * (low_half + ((LOG2[4] + LOG2[5] * u) + (LOG2[6] + LOG2[7] * u) * v) * (v * v))
-            whole, rest = high * exponent, low * exponent + a * log2_f
+            whole, rest = high * exponent, low * exponent + a * _log2(f[j])
             k = np.floor(min(max(whole + rest, -1022.0), 1024.0) + 0.5)
             f[j] = (whole - k) + rest
             e[j] = k + (INTEGER + 1023.0)
@@ -95,30 +107,19 @@ def power(x, a):
         for j in range(len(x)):
             x[j] = x[j] * x[j]
     elif a != 1:
-        any_power(x, a)
+        _any_power(x, a)
 
 
 @exact
 def logarithm(x):
     """Set x <- log(x) for finite x > 0; some finite number for x = 0."""
     f, e = np.empty(PIECE), np.empty(PIECE)
-    f_bits, e_bits = f.view(np.uint64), e.view(np.uint64)
     for start in range(0, len(x), PIECE):
         n = min(PIECE, len(x) - start)
         piece = x[start : start + n]
+        _split(piece, f, e)
         for j in range(n):
-            f[j] = piece[j]
-        for j in range(n):  # x = f 2^e
-            exponent = (f_bits[j] + FROM_ROOT_HALF) >> MANTISSA
-            f_bits[j] -= (exponent - BIAS) << MANTISSA
-            e_bits[j] = exponent | INTEGER_BITS
-        for j in range(n):
-            z = (f[j] - 1.0) / (f[j] + 1.0)
-            u = z * z
-            v = u * u
-            low_half = (LOG2[0] + LOG2[1] * u) + (LOG2[2] + LOG2[3] * u) * v
-            log2_f = z * (low_half + ((LOG2[4] + LOG2[5] * u) + (LOG2[6] + LOG2[7] * u) * v) * (v * v))
-            piece[j] = LN2 * ((e[j] - (INTEGER + 1023.0)) + log2_f)
+            piece[j] = LN2 * ((e[j] - (INTEGER + 1023.0)) + _log2(f[j]))
 
 
 @inner
@@ -139,3 +140,51 @@ def products(w, columns, Ht, wh):
         for t in range(len(w)):
             wh_q += w[t] * h[t]
         wh[q] = wh_q
+
+
+@inner
+def fill(A, value):
+    """A[:] = value. A plain loop compiles in a tenth of the time of an array expression, as the next ones do."""
+    for i in range(A.shape[0]):
+        for j in range(A.shape[1]):
+            A[i, j] = value
+
+
+@inner
+def add(A, B):
+    """Do A += B."""
+    for i in range(A.shape[0]):
+        for j in range(A.shape[1]):
+            A[i, j] += B[i, j]
+
+
+@inner
+def add_product(total, A, B, share, first):
+    """Total += A B by way of share; total = A B where nothing was added yet."""
+    np.dot(A, B, total if first else share)
+    if not first:
+        add(total, share)
+
+
+@inner
+def gather(row, columns, x, Ht):
+    """Row += x Ht[columns]. Four entries at a time: the row is then loaded and stored once for four."""
+    n, n_components = len(x), len(row)
+    for p in range(0, n - 3, 4):
+        x0, x1, x2, x3 = x[p], x[p + 1], x[p + 2], x[p + 3]
+        h0, h1, h2, h3 = Ht[columns[p]], Ht[columns[p + 1]], Ht[columns[p + 2]], Ht[columns[p + 3]]
+        for t in range(n_components):
+            row[t] += x0 * h0[t] + x1 * h1[t] + x2 * h2[t] + x3 * h3[t]
+    for p in range(n // 4 * 4, n):
+        h = Ht[columns[p]]
+        for t in range(n_components):
+            row[t] += x[p] * h[t]
+
+
+@inner
+def scatter(sums, columns, x, w):
+    """Do sums[columns] += x w, row by row."""
+    for q in range(len(x)):
+        ratio, column = x[q], sums[columns[q]]
+        for t in range(len(w)):
+            column[t] += ratio * w[t]

@@ -183,8 +183,6 @@ def fit(
     >>> bool(np.abs(X - result.W @ result.H).max() < 0.05)
     True
     """
-    from nmf_numba._jit import threads  # noqa: PLC0415  (imports Numba, which takes its time)
-
     trace = validation.check_flag("trace", trace)
     run = prepare(
         X,
@@ -210,11 +208,7 @@ def fit(
     )
     if trace:
         run.rows = []
-    with threads(run.n_threads):  # held from the first iteration to the last
-        for step in run.steps():  # noqa: B007  (the last one is the result)
-            pass
-    if step.stop_reason == "max_iter" and run.tol > 0:
-        validation.warn_not_converged(run.max_iter, run.tol)
+    step = run.last()
     history = Trace.of(run.rows) if run.rows is not None else None
     return Factorization(step.W, np.ascontiguousarray(step.H), step.n_iter, str(step.stop_reason), history)
 

@@ -172,6 +172,15 @@ class Run:
             finally:
                 self.held = False
 
+    def last(self, warning: type[Warning] = validation.ConvergenceWarning) -> Step:
+        """Go through all iterations and return the last; warn if max_iter came before the stopping rule was met."""
+        with self.hold():
+            for step in self.steps():  # noqa: B007  (the last one is the result)
+                pass
+        if step.stop_reason == "max_iter" and self.tol > 0:
+            validation.warn_not_converged(self.max_iter, self.tol, warning)
+        return step
+
     def step(self, n_iter: int, violation: float, **more: Any) -> Step:
         """Return where the run stands; W and H are views of arrays that the next iteration changes."""
         return Step(n_iter, self.W, self.Ht.T, violation, self.seconds, None, self.problem, self.engine, **more)

@@ -477,9 +477,9 @@ def warn_zeros_stay() -> None:
     )
 
 
-def warn_not_converged(max_iter: int, tol: float) -> None:
+def warn_not_converged(max_iter: int, tol: float, category: type[Warning] = ConvergenceWarning) -> None:
     """max_iter came before the stopping rule was met."""
     warn(
         f"Maximum number of iterations {max_iter} reached. Increase it to improve convergence, or raise tol ({tol:g}).",
-        ConvergenceWarning,
+        category,
     )

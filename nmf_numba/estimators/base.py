@@ -36,15 +36,6 @@ class ConvergenceWarning(validation.ConvergenceWarning, exceptions.ConvergenceWa
     """max_iter was reached before the stopping rule was met: this package's warning, and scikit-learn's."""
 
 
-def warn_not_converged(run: Run, max_iter: int) -> None:
-    """max_iter came before the stopping rule was met."""
-    validation.warn(
-        f"Maximum number of iterations {max_iter} reached. Increase it to improve convergence, or raise tol "
-        f"({run.tol:g}).",
-        ConvergenceWarning,
-    )
-
-
 class Factorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """What both estimators share."""
 
@@ -103,6 +94,26 @@ class Factorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         W : ndarray, shape (n_samples, n_components)
         """
         return self._fit(X, W, H)
+
+    def _transform(self, run: Run) -> Float:
+        raise NotImplementedError
+
+    def transform(self, X: Any) -> Float:
+        """Return W for the components found.
+
+        Parameters
+        ----------
+        X : array-like or SciPy sparse, shape (n_samples, n_features)
+            Finite and non-negative.
+
+        Returns
+        -------
+        W : ndarray, shape (n_samples, n_components)
+            Of X's dtype, if that is float32 or float64. `NMF` solves for it as `fit` does with update_H=False;
+            `MiniBatchNMF` updates it until that moves it by at most tol times its norm.
+        """
+        check_is_fitted(self)
+        return self._transform(self._prepare_transform(self._checked(X, reset=False)))
 
     def inverse_transform(self, X: Any) -> Float:
         """Return W @ components_.

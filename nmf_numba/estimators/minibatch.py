@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils.validation import check_is_fitted
 
 from nmf_numba import validation
-from nmf_numba.estimators.base import Factorizer, warn_not_converged
+from nmf_numba.estimators.base import ConvergenceWarning, Factorizer
 from nmf_numba.initialization import mean_of
 from nmf_numba.iterate import Reporter, Run, Step
 from nmf_numba.objective import Objective, evaluate
@@ -259,7 +258,7 @@ class MiniBatchNMF(Factorizer):
             scaled = Objective(*(term / share for term in dataclasses.astuple(terms)))
             run.rows.append((n_step, run.seconds, math.nan, scaled))
         if stop_reason == "max_iter" and run.tol > 0:
-            warn_not_converged(run, self.max_iter)
+            validation.warn_not_converged(self.max_iter, run.tol, ConvergenceWarning)
         if self.fresh_restarts:
             self._solve(run, run.solver, run.W, self.transform_max_iter or self.max_iter)
         self.components_ = np.ascontiguousarray(run.Ht.T)
@@ -305,22 +304,8 @@ class MiniBatchNMF(Factorizer):
         self.n_components_ = len(self.components_)
         return self
 
-    def transform(self, X: Any) -> Float:
-        """Return W for the components found: updates of W until they move it by at most tol times its norm.
-
-        Parameters
-        ----------
-        X : array-like or SciPy sparse, shape (n_samples, n_features)
-            Finite and non-negative.
-
-        Returns
-        -------
-        W : ndarray, shape (n_samples, n_components)
-            Of X's dtype, if that is float32 or float64.
-        """
-        check_is_fitted(self)
+    def _transform(self, run: Run) -> Float:
         self._check_own()
-        run = self._prepare_transform(self._checked(X, reset=False))
         with run.hold():
             self._solve(run, run.solver, run.W, self.transform_max_iter or run.max_iter)
         return run.W

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from nmf_numba import validation
-from nmf_numba.estimators.base import Factorizer, warn_not_converged
+from nmf_numba.estimators.base import ConvergenceWarning, Factorizer
 from nmf_numba.iterate import Run, Step
 from nmf_numba.trace import Trace
 from nmf_numba.validation import Float
@@ -120,21 +119,12 @@ class NMF(Factorizer):
         self.callback = callback
         self.trace = trace
 
-    @staticmethod
-    def _last_step(run: Run) -> Step:
-        with run.hold():
-            for step in run.steps():  # noqa: B007  (the last one is the result)
-                pass
-        if step.stop_reason == "max_iter" and run.tol > 0:
-            warn_not_converged(run, run.max_iter)
-        return step
-
     def _fit(self, X: Any, W: Any, H: Any) -> Float:
         X = self._checked(X, reset=True)
         every_row = validation.check_flag("trace", self.trace)
         run = self._prepare(X, W, H)
         run.rows, run.every_row = [], every_row
-        step = self._last_step(run)
+        step = run.last(ConvergenceWarning)
         final = step.objective()
         if run.rows[-1][0] < step.n_iter:
             run.rows.append((step.n_iter, step.seconds, step.violation, final))
@@ -145,18 +135,5 @@ class NMF(Factorizer):
         self.history_ = Trace.of(run.rows)
         return step.W
 
-    def transform(self, X: Any) -> Float:
-        """Return W for the components found.
-
-        Parameters
-        ----------
-        X : array-like or SciPy sparse, shape (n_samples, n_features)
-            Finite and non-negative.
-
-        Returns
-        -------
-        W : ndarray, shape (n_samples, n_components)
-            Of X's dtype, if that is float32 or float64.
-        """
-        check_is_fitted(self)
-        return self._last_step(self._prepare_transform(self._checked(X, reset=False))).W
+    def _transform(self, run: Run) -> Float:
+        return run.last(ConvergenceWarning).W

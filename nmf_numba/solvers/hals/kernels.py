@@ -9,6 +9,7 @@ depend on the number of threads.
 import numpy as np
 from numba import prange
 
+from nmf_numba._elementary import add, add_product, fill, gather, scatter
 from nmf_numba._jit import inner, parallel
 
 LANES_BYTES = 32 << 10  # rows that go through a sweep side by side: as many as a core's first cache holds
@@ -73,47 +74,6 @@ def _sweep(W, gram, cross, l1, order, Wt, gradient):
 
 
 @inner
-def _fill(A, value):
-    """A[:] = value. A plain loop compiles in a tenth of the time of an array expression, as the next ones do."""
-    for i in range(A.shape[0]):
-        for j in range(A.shape[1]):
-            A[i, j] = value
-
-
-@inner
-def _add(A, B):
-    """A += B"""
-    for i in range(A.shape[0]):
-        for j in range(A.shape[1]):
-            A[i, j] += B[i, j]
-
-
-@inner
-def _add_product(total, A, B, share, first):
-    """total += A B by way of share; total = A B where nothing was added yet."""
-    np.dot(A, B, total if first else share)
-    if not first:
-        _add(total, share)
-
-
-@inner
-def _gather(row, columns, x, Ht):
-    """row <- x Ht[columns]. Four entries at a time: the row is then loaded and stored once for four."""
-    n, n_components = len(x), len(row)
-    for t in range(n_components):
-        row[t] = 0
-    for p in range(0, n - 3, 4):
-        x0, x1, x2, x3 = x[p], x[p + 1], x[p + 2], x[p + 3]
-        h0, h1, h2, h3 = Ht[columns[p]], Ht[columns[p + 1]], Ht[columns[p + 2]], Ht[columns[p + 3]]
-        for t in range(n_components):
-            row[t] += x0 * h0[t] + x1 * h1[t] + x2 * h2[t] + x3 * h3[t]
-    for p in range(n // 4 * 4, n):
-        h = Ht[columns[p]]
-        for t in range(n_components):
-            row[t] += x[p] * h[t]
-
-
-@inner
 def _rows_dense(c, W, X, Ht, gram, l1, order, update_H, bounds, violations, cross_H, gram_H):
     """The row pass over chunk c: violations[c], cross_H[c] and gram_H[c] become its share."""
     W, X = W[bounds[c] : bounds[c + 1]], X[bounds[c] : bounds[c + 1]]
@@ -125,16 +85,16 @@ def _rows_dense(c, W, X, Ht, gram, l1, order, update_H, bounds, violations, cros
     Wt, gradient = _lanes(W)
     violation = 0.0
     if n_rows == 0 or not update_H:
-        _fill(cross_H[c], 0)
-        _fill(gram_H[c], 0)
+        fill(cross_H[c], 0)
+        fill(gram_H[c], 0)
     for start in range(0, n_rows, max(1, most)):
         stop = min(start + most, n_rows)
         rows, X_rows, cross_rows = W[start:stop], X[start:stop], cross[: stop - start]
         np.dot(X_rows, Ht, cross_rows)
         violation += _sweep(rows, gram, cross_rows, l1, order, Wt, gradient)
         if update_H:
-            _add_product(cross_H[c], X_rows.T, rows, share, start == 0)
-            _add_product(gram_H[c], rows.T, rows, square, start == 0)
+            add_product(cross_H[c], X_rows.T, rows, share, start == 0)
+            add_product(gram_H[c], rows.T, rows, square, start == 0)
     violations[c] = violation
 
 
@@ -147,23 +107,20 @@ def _rows_csr(c, W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds
     sums, square = cross_H[c], np.empty((n_components, n_components), W.dtype)
     Wt, gradient = _lanes(W)
     violation = 0.0
-    _fill(sums, 0)
+    fill(sums, 0)
     if n_rows == 0 or not update_H:
-        _fill(gram_H[c], 0)
+        fill(gram_H[c], 0)
     for start in range(0, n_rows, BLOCK):
         stop = min(start + BLOCK, n_rows)
         rows, cross_rows = W[start:stop], cross[: stop - start]
+        fill(cross_rows, 0)
         for i in range(start, stop):
-            _gather(cross[i - start], indices[indptr[i] : indptr[i + 1]], data[indptr[i] : indptr[i + 1]], Ht)
+            gather(cross[i - start], indices[indptr[i] : indptr[i + 1]], data[indptr[i] : indptr[i + 1]], Ht)
         violation += _sweep(rows, gram, cross_rows, l1, order, Wt, gradient)
         if update_H:
             for i in range(start, stop):
-                w = W[i]
-                for p in range(indptr[i], indptr[i + 1]):
-                    x, column = data[p], sums[indices[p]]
-                    for t in range(n_components):
-                        column[t] += x * w[t]
-            _add_product(gram_H[c], rows.T, rows, square, start == 0)
+                scatter(sums, indices[indptr[i] : indptr[i + 1]], data[indptr[i] : indptr[i + 1]], W[i])
+            add_product(gram_H[c], rows.T, rows, square, start == 0)
     violations[c] = violation
 
 
@@ -180,9 +137,9 @@ def _add_in_order(strip, cross_H, gram_H):
     """The first chunk's sums <- those of all chunks, in order, in one strip of rows; all of gram_H with the first."""
     start, stop = strip * STRIP, (strip + 1) * STRIP
     for c in range(1, len(cross_H)):
-        _add(cross_H[0, start:stop], cross_H[c, start:stop])
+        add(cross_H[0, start:stop], cross_H[c, start:stop])
         if strip == 0:
-            _add(gram_H[0], gram_H[c])
+            add(gram_H[0], gram_H[c])
 
 
 @inner
@@ -204,7 +161,7 @@ def _gram_chunk(c, Ht, parts):
 @inner
 def _gram_total(parts, l2):
     for c in range(1, len(parts)):
-        _add(parts[0], parts[c])
+        add(parts[0], parts[c])
     for t in range(parts.shape[1]):
         parts[0, t, t] += l2
     return parts[0]
