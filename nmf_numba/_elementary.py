@@ -26,17 +26,8 @@ INTEGER_BITS, INTEGER = np.uint64(0x433 << 52), 2.0**52  # an integer n as a dou
 LN2 = 0.6931471805599453
 PIECE = 64  # entries at a time, so that a piece stays in the first cache through every loop
 
-
-@exact
-def _split(x, f, e):
-    """Take x apart, x = f 2^e: e is left as the bits of an integer, INTEGER + 1023 + e."""
-    f_bits, e_bits = f.view(np.uint64), e.view(np.uint64)
-    for j in range(len(x)):
-        f[j] = x[j]
-    for j in range(len(x)):
-        exponent = (f_bits[j] + FROM_ROOT_HALF) >> MANTISSA
-        f_bits[j] -= (exponent - BIAS) << MANTISSA
-        e_bits[j] = exponent | INTEGER_BITS
+# The loop that takes x apart stands twice below: called as a function, 10 M logarithms took 14.3 ms on one thread
+# instead of 6.8.
 
 
 @exact
@@ -58,11 +49,16 @@ def _any_power(x, a):
     high = np.float64(np.float32(a))
     low = a - high
     f, e = np.empty(PIECE), np.empty(PIECE)
-    e_bits = e.view(np.uint64)
+    f_bits, e_bits = f.view(np.uint64), e.view(np.uint64)
     for start in range(0, len(x), PIECE):
         n = min(PIECE, len(x) - start)
         piece = x[start : start + n]
-        _split(piece, f, e)
+        for j in range(n):
+            f[j] = piece[j]
+        for j in range(n):  # x = f 2^e
+            exponent = (f_bits[j] + FROM_ROOT_HALF) >> MANTISSA
+            f_bits[j] -= (exponent - BIAS) << MANTISSA
+            e_bits[j] = exponent | INTEGER_BITS
         for j in range(n):  # a log2 x = k + r, k an integer and r in [-1/2, 1/2]
             exponent = e[j] - (INTEGER + 1023.0)
             whole, rest = high * exponent, low * exponent + a * _log2(f[j])
@@ -114,10 +110,16 @@ def power(x, a):
 def logarithm(x):
     """Set x <- log(x) for finite x > 0; some finite number for x = 0."""
     f, e = np.empty(PIECE), np.empty(PIECE)
+    f_bits, e_bits = f.view(np.uint64), e.view(np.uint64)
     for start in range(0, len(x), PIECE):
         n = min(PIECE, len(x) - start)
         piece = x[start : start + n]
-        _split(piece, f, e)
+        for j in range(n):
+            f[j] = piece[j]
+        for j in range(n):  # x = f 2^e
+            exponent = (f_bits[j] + FROM_ROOT_HALF) >> MANTISSA
+            f_bits[j] -= (exponent - BIAS) << MANTISSA
+            e_bits[j] = exponent | INTEGER_BITS
         for j in range(n):
             piece[j] = LN2 * ((e[j] - (INTEGER + 1023.0)) + _log2(f[j]))
 
