@@ -9,13 +9,15 @@ only stored entries are visited; if cancellation has eaten the result, all entri
 import numpy as np
 from numba import prange
 
-from nmf_numba._elementary import logarithm, power, products
+from nmf_numba._elementary import first_from, logarithm, power, products, tile_of_H
 from nmf_numba._jit import inlined, inner, parallel, serial
+from nmf_numba._product import product
 
 FLOOR = 2.0**-23  # as in reference.py
 FAR = 1e-8
 
 BLOCK_ENTRIES = 1 << 15  # entries of WH in a block: 256 KB
+TILE = 1000  # columns in a block, where X has many
 CANCELLED = 1e-5  # a difference of sums that is smaller than this share of them has too few digits left
 CANCELLED_32 = 1e-2  # for a WH in float32
 LEAST, MOST = 1e-250, 1e250  # sums between these have no terms that left the range of float64 and count
@@ -123,38 +125,62 @@ def _row(x, w, Ht, y, beta, a, b):
     return total
 
 
+@inner
+def _room(n_rows, Ht, W):
+    """Rows of WH that are in cache at once, columns likewise, and room: for WH, for H's columns, for two rows."""
+    width = min(len(Ht), TILE)
+    most = max(1, min(n_rows, BLOCK_ENTRIES // width))
+    return most, width, np.empty(most * width, W.dtype), np.empty(W.shape[1] * width, W.dtype), np.empty((2, width))
+
+
+@inner
+def _product(W, H, room):
+    """W H, in room."""
+    WH = room[: len(W) * H.shape[1]].reshape(len(W), H.shape[1])
+    product(WH, W, H, False)
+    return WH
+
+
 @inlined
 def _rows_dense(c, X, W, Ht, beta, bounds, totals):
     X, W = X[bounds[c] : bounds[c + 1]], W[bounds[c] : bounds[c + 1]]
-    n_rows, n_features = X.shape
-    most = max(1, min(n_rows, BLOCK_ENTRIES // n_features))
-    WH, a, b = np.empty((most, n_features), W.dtype), np.empty(n_features), np.empty(n_features)
+    n_rows = len(W)
+    most, width, WH_room, H_room, (a, b) = _room(n_rows, Ht, W)
     total = 0.0
-    for start in range(0, n_rows, most):
-        stop = min(start + most, n_rows)
-        np.dot(W[start:stop], Ht.T, WH[: stop - start])
-        for i in range(start, stop):
-            total += _row(X[i], W[i], Ht, WH[i - start], beta, a, b)
+    for left in range(0, len(Ht), width):
+        h = Ht[left : left + width]
+        H = tile_of_H(H_room, h, False)
+        for start in range(0, n_rows, most):
+            n = min(most, n_rows - start)
+            WH = _product(W[start : start + n], H, WH_room)
+            for i in range(n):
+                x, w = X[start + i][left : left + len(h)], W[start + i]
+                total += _row(x, w, h, WH[i], beta, a, b)
     totals[c] = total
 
 
 @inner
 def _rows_csr(indptr, indices, data, W, Ht, beta):
     """All entries of the rows, stored or not. indptr begins at the chunk's first row."""
-    n_rows, n_features = len(W), len(Ht)
-    most = max(1, min(n_rows, BLOCK_ENTRIES // n_features))
-    WH, x = np.empty((most, n_features), W.dtype), np.zeros(n_features)
-    a, b = np.empty(n_features), np.empty(n_features)
+    n_rows = len(W)
+    most, width, WH_room, H_room, (a, b) = _room(n_rows, Ht, W)
+    x = np.zeros(width)
     total = 0.0
-    for start in range(0, n_rows, most):
-        stop = min(start + most, n_rows)
-        np.dot(W[start:stop], Ht.T, WH[: stop - start])
-        for i in range(start, stop):
-            for p in range(indptr[i], indptr[i + 1]):
-                x[indices[p]] = data[p]
-            total += _row(x, W[i], Ht, WH[i - start], beta, a, b)
-            for p in range(indptr[i], indptr[i + 1]):
-                x[indices[p]] = 0
+    for left in range(0, len(Ht), width):
+        h = Ht[left : left + width]
+        H = tile_of_H(H_room, h, False)
+        for start in range(0, n_rows, most):
+            n = min(most, n_rows - start)
+            WH = _product(W[start : start + n], H, WH_room)
+            for i in range(n):
+                end = indptr[start + i + 1]
+                begin = first_from(indices, indptr[start + i], end, left)
+                end = first_from(indices, begin, end, left + len(h))
+                for p in range(begin, end):
+                    x[indices[p] - left] = data[p]
+                total += _row(x[: len(h)], W[start + i], h, WH[i], beta, a, b)
+                for p in range(begin, end):
+                    x[indices[p] - left] = 0
     return total
 
 
@@ -198,7 +224,12 @@ def _of_zeros(W, Ht, beta):
     """The divergence of WH from an X of zeros: <W'W, HH'>/2 for beta = 2, the sum of WH for beta = 1."""
     n_components, total = W.shape[1], 0.0
     if beta == 2:
-        gram_W, gram_H = np.dot(W.T, W), np.dot(Ht.T, Ht)
+        gram_W, gram_H = (
+            np.empty((n_components, n_components), W.dtype),
+            np.empty((n_components, n_components), W.dtype),
+        )
+        product(gram_W, W.T, W, False)
+        product(gram_H, Ht.T, Ht, False)
         for t in range(n_components):
             for s in range(n_components):
                 total += 0.5 * gram_W[t, s] * gram_H[t, s]

@@ -9,8 +9,9 @@ depend on the number of threads.
 import numpy as np
 from numba import prange
 
-from nmf_numba._elementary import add, add_product, fill, gather, scatter
+from nmf_numba._elementary import add, fill, gather, scatter
 from nmf_numba._jit import inner, parallel
+from nmf_numba._product import product
 
 LANES_BYTES = 32 << 10  # rows that go through a sweep side by side: as many as a core's first cache holds
 BLOCK = 256  # rows whose X Ht, renewal, X'W and W'W are done before the next rows are read
@@ -80,8 +81,6 @@ def _rows_dense(c, W, X, Ht, gram, l1, order, update_H, bounds, violations, cros
     n_rows, n_components = W.shape
     most = n_rows if n_rows <= 2 * BLOCK else BLOCK
     cross = np.empty((most, n_components), W.dtype)
-    share = np.empty((X.shape[1] if n_rows > most else 0, n_components), W.dtype)
-    square = np.empty((n_components, n_components), W.dtype)
     Wt, gradient = _lanes(W)
     violation = 0.0
     if n_rows == 0 or not update_H:
@@ -90,11 +89,11 @@ def _rows_dense(c, W, X, Ht, gram, l1, order, update_H, bounds, violations, cros
     for start in range(0, n_rows, max(1, most)):
         stop = min(start + most, n_rows)
         rows, X_rows, cross_rows = W[start:stop], X[start:stop], cross[: stop - start]
-        np.dot(X_rows, Ht, cross_rows)
+        product(cross_rows, X_rows, Ht, False)
         violation += _sweep(rows, gram, cross_rows, l1, order, Wt, gradient)
         if update_H:
-            add_product(cross_H[c], X_rows.T, rows, share, start == 0)
-            add_product(gram_H[c], rows.T, rows, square, start == 0)
+            product(cross_H[c], X_rows.T, rows, start > 0)
+            product(gram_H[c], rows.T, rows, start > 0)
     violations[c] = violation
 
 
@@ -104,7 +103,7 @@ def _rows_csr(c, W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds
     W, indptr = W[bounds[c] : bounds[c + 1]], indptr[bounds[c] : bounds[c + 1] + 1]
     n_rows, n_components = W.shape
     cross = np.empty((min(BLOCK, n_rows), n_components), W.dtype)
-    sums, square = cross_H[c], np.empty((n_components, n_components), W.dtype)
+    sums = cross_H[c]
     Wt, gradient = _lanes(W)
     violation = 0.0
     fill(sums, 0)
@@ -120,7 +119,7 @@ def _rows_csr(c, W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds
         if update_H:
             for i in range(start, stop):
                 scatter(sums, indices[indptr[i] : indptr[i + 1]], data[indptr[i] : indptr[i + 1]], W[i])
-            add_product(gram_H[c], rows.T, rows, square, start == 0)
+            product(gram_H[c], rows.T, rows, start > 0)
     violations[c] = violation
 
 
@@ -155,7 +154,7 @@ def _total(violations):
 def _gram_chunk(c, Ht, parts):
     n = len(Ht)
     rows = Ht[c * n // len(parts) : (c + 1) * n // len(parts)]
-    np.dot(rows.T, rows, parts[c])
+    product(parts[c], rows.T, rows, False)
 
 
 @inner

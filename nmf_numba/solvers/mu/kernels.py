@@ -10,14 +10,15 @@ are added in order: the result does not depend on the number of threads.
 import numpy as np
 from numba import prange
 
-from nmf_numba._elementary import add, add_product, fill, gather, power, products, scatter
+from nmf_numba._elementary import add, fill, first_from, gather, power, products, scatter, tile_of_H
 from nmf_numba._jit import inlined, inner, parallel
+from nmf_numba._product import product
 
 FLOOR = 2.0**-23  # as in reference.py
 
 BLOCK_ENTRIES = 1 << 17  # entries of WH in a block: 1 MB, which outlives the steps between its making and its use
 MOST_ROWS = 128  # rows in a block, where X has few columns
-TILE = 1024  # columns in a block, where X has many
+TILE = 1000  # columns in a block, where X has many; lines 1024 numbers apart compete for places in a cache
 CHUNK = 1024  # rows per chunk where only W is seen, not X
 STRIP = 256  # rows of H's sums that are added up together
 
@@ -117,29 +118,29 @@ def _tile(n_rows, n_features, beta, whole):
 
 
 @inlined
-def _finish_half(is_for_H, rows, num, den, total, square, fixed, l1, l2, beta, flush, first):
+def _finish_half(is_for_H, rows, num, den, total, fixed, l1, l2, beta, flush, first):
     """Renew a block of rows, or for H add what its denominator has in common for all columns.
 
     fixed : H's part of W's denominator where it is the same for all rows: H H' for beta = 2, row sums of H for beta = 1
     """
     if is_for_H:
         if beta == 2:
-            add_product(total, rows.T, rows, square, first)
+            product(total, rows.T, rows, not first)
         elif beta == 1:
             _add_rows(total, rows)
     else:
         if beta == 2:
-            np.dot(rows, fixed, den)
+            product(den, rows, fixed, False)
         _renew(rows, num, fixed if beta == 1 else den, l1, l2, beta, flush)
 
 
 @inlined
-def _ratios_dense(rows, x, h, left, beta, wh, p):
+def _ratios_dense(rows, x, H, left, beta, wh, p):
     """x * (WH)^(beta-2) of a tile that begins at column left; wh <- (WH)^(beta-1) if that is not 1 or WH itself."""
     if beta == 2:
         return x
-    np.dot(rows, h.T, wh)
-    n_lines = 1 if len(h) == x.shape[1] else len(rows)  # whole rows lie one after the other: one long line
+    product(wh, rows, H, False)
+    n_lines = 1 if H.shape[1] == x.shape[1] else len(rows)  # whole rows lie one after the other: one long line
     x, lines, p_lines = x.reshape(n_lines, -1), wh.reshape(n_lines, -1), p.reshape(n_lines, -1)
     for i in range(n_lines):
         _ratios(x[i][left : left + lines.shape[1]], lines[i], p_lines[i], beta)
@@ -154,9 +155,9 @@ def _rows_dense(c, W, X, Ht, fixed, beta, l1, l2, flush, update_H, bounds, numer
     general = beta != 1 and beta != 2  # both numerator and denominator need a power of WH
     most, width = _tile(n_rows, n_features, beta, beta != 2)
     room = 0 if beta == 2 else most * width
-    WH, P, part = np.empty(room, W.dtype), np.empty(room, W.dtype), np.empty((most, n_components), W.dtype)
+    WH, P = np.empty(room, W.dtype), np.empty(room, W.dtype)
     numerator, denominator = np.empty((most, n_components), W.dtype), np.empty((most, n_components), W.dtype)
-    share, square = np.empty((width, n_components), W.dtype), np.empty((n_components, n_components), W.dtype)
+    H_tile = np.empty(n_components * width if beta != 2 else 0, W.dtype)
     if n_rows == 0 or not update_H:
         fill(numerator_H[c], 0)
     if n_rows == 0 or not update_H or beta == 1:
@@ -170,16 +171,19 @@ def _rows_dense(c, W, X, Ht, fixed, beta, l1, l2, flush, update_H, bounds, numer
                 right = min(left + width, n_features)
                 h, size = Ht[left:right], n_WH * (right - left)
                 wh, p = WH[:size].reshape(n_WH, right - left), P[:size].reshape(n_WH, right - left)
-                ratios = _ratios_dense(rows, x, h, left, beta, wh, p)
+                H = tile_of_H(
+                    H_tile, h[: 0 if beta == 2 else len(h)], width == n_features and (start > 0 or is_for_H > 0)
+                )
+                ratios = _ratios_dense(rows, x, H, left, beta, wh, p)
                 if is_for_H:
-                    add_product(numerator_H[c][left:right], ratios.T, rows, share[: right - left], first)
+                    product(numerator_H[c][left:right], ratios.T, rows, not first)
                     if general:
-                        add_product(denominator_H[c][left:right], wh.T, rows, share[: right - left], first)
+                        product(denominator_H[c][left:right], wh.T, rows, not first)
                 else:
-                    add_product(num, ratios, h, part[:n], left == 0)
+                    product(num, ratios, h, left > 0)
                     if general:
-                        add_product(den, wh, h, part[:n], left == 0)
-            _finish_half(is_for_H, rows, num, den, denominator_H[c], square, fixed, l1, l2, beta, flush, first)
+                        product(den, wh, h, left > 0)
+            _finish_half(is_for_H, rows, num, den, denominator_H[c], fixed, l1, l2, beta, flush, first)
 
 
 @inner
@@ -205,18 +209,6 @@ def _stored(x, w, columns, Ht, beta, WH, i, left, p):
     return p[:n]
 
 
-@inner
-def _first_from(columns, begin, stop, column):
-    """Where the first entry at or right of this column is: columns are in order."""
-    while begin < stop:
-        middle = (begin + stop) // 2
-        if columns[middle] < column:
-            begin = middle + 1
-        else:
-            stop = middle
-    return begin
-
-
 @inlined
 def _rows_csr(
     c, W, indptr, indices, data, Ht, fixed, beta, l1, l2, flush, update_H, bounds, numerator_H, denominator_H
@@ -231,8 +223,7 @@ def _rows_csr(
         longest = max(longest, indptr[i + 1] - indptr[i])
     WH, p, at = np.empty(most * width if whole else 0, W.dtype), np.empty(longest, W.dtype), np.empty(most, np.intp)
     numerator, denominator = np.empty((most, n_components), W.dtype), np.empty((most, n_components), W.dtype)
-    share, part = np.empty((width if whole else 0, n_components), W.dtype), np.empty((most, n_components), W.dtype)
-    square = np.empty((n_components, n_components), W.dtype)
+    H_tile = np.empty(n_components * width if whole else 0, W.dtype)
     fill(numerator_H[c], 0)
     if n_rows == 0 or not update_H or beta == 1:
         fill(denominator_H[c], 0)
@@ -248,11 +239,12 @@ def _rows_csr(
                 h, n_WH = Ht[left:right], n if whole else 0
                 wh = WH[: n_WH * (right - left)].reshape(n_WH, right - left)
                 if whole:
-                    np.dot(rows, h.T, wh)
+                    is_there = width == n_features and (start > 0 or is_for_H > 0)
+                    product(wh, rows, tile_of_H(H_tile, h, is_there), False)
                 for i in range(n):
                     begin, stop = at[i], indptr[start + i + 1]
                     if right < n_features:  # columns are in order: the row's entries in this tile come next
-                        stop = _first_from(indices, begin, stop, right)
+                        stop = first_from(indices, begin, stop, right)
                     at[i] = stop
                     columns = indices[begin:stop]
                     ratios = _stored(data[begin:stop], rows[i], columns, Ht, beta, wh, i, left, p)
@@ -263,10 +255,10 @@ def _rows_csr(
                 if whole:
                     _denominator_power(wh.reshape(wh.size), beta)
                     if is_for_H:
-                        add_product(denominator_H[c][left:right], wh.T, rows, share[: right - left], first)
+                        product(denominator_H[c][left:right], wh.T, rows, not first)
                     else:
-                        add_product(den, wh, h, part[:n], left == 0)
-            _finish_half(is_for_H, rows, num, den, denominator_H[c], square, fixed, l1, l2, beta, flush, first)
+                        product(den, wh, h, left > 0)
+            _finish_half(is_for_H, rows, num, den, denominator_H[c], fixed, l1, l2, beta, flush, first)
 
 
 @inner
@@ -276,7 +268,7 @@ def _room(n_chunks, Ht, beta):
     n = 1 if beta == 1 else n_components if beta == 2 else n_features
     fixed = np.empty((n if beta == 1 or beta == 2 else 1, n_components), Ht.dtype)
     if beta == 2:
-        np.dot(Ht.T, Ht, fixed)
+        product(fixed, Ht.T, Ht, False)
     elif beta == 1:
         fill(fixed, 0)
         _add_rows(fixed, Ht)
@@ -300,7 +292,7 @@ def _whole(denominator_H, Ht, beta):
         return denominator_H
     whole = np.empty((Ht.shape[0], Ht.shape[1]), Ht.dtype)
     if beta == 2:
-        np.dot(Ht, denominator_H, whole)
+        product(whole, Ht, denominator_H, False)
     else:
         for j in range(len(whole)):
             for t in range(whole.shape[1]):
