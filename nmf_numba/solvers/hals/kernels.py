@@ -11,66 +11,69 @@ from numba import prange
 
 from nmf_numba._elementary import add, fill, gather, scatter
 from nmf_numba._jit import inner, parallel
-from nmf_numba._product import product
+from nmf_numba._product import ROWS, product
 
-LANES_BYTES = 32 << 10  # rows that go through a sweep side by side: as many as a core's first cache holds
+LANES = 64  # rows that go through a sweep side by side
 BLOCK = 256  # rows whose X Ht, renewal, X'W and W'W are done before the next rows are read
 CHUNK = 1024  # rows per chunk where only W is seen, not X
 STRIP = 256  # rows of H's sums that are added up together
 
 
 @inner
-def _lanes(W):
-    """Room for a sweep: the rows that go side by side, transposed, and a gradient of each."""
-    n_components = W.shape[1]
-    n_lanes = 64 if 64 * n_components * W.itemsize <= LANES_BYTES else 32
-    return np.empty((n_components, n_lanes), W.dtype), np.empty(n_lanes, W.dtype)
+def _lanes(gram, order):
+    """gram with rows and columns in order, and room for a sweep: LANES rows of W, transposed, and their gradients."""
+    n_components = len(order)
+    ordered = np.empty((n_components, n_components), gram.dtype)
+    for p in range(n_components):
+        for s in range(n_components):
+            ordered[p, s] = gram[order[p], order[s]]
+    return ordered, np.zeros((n_components, LANES), gram.dtype), np.zeros((n_components, LANES), gram.dtype)
 
 
 @inner
-def _add_products(gradient, Wt, gram, t):
-    """Add (W gram)[:, t] to the gradient. Four components at a time: a lane is then loaded and stored once for four."""
-    n_components, n_lanes = Wt.shape
-    for s in range(0, n_components - 3, 4):
-        c0, c1, c2, c3 = gram[s, t], gram[s + 1, t], gram[s + 2, t], gram[s + 3, t]
-        w0, w1, w2, w3 = Wt[s], Wt[s + 1], Wt[s + 2], Wt[s + 3]
-        for r in range(n_lanes):
-            gradient[r] += c0 * w0[r] + c1 * w1[r] + c2 * w2[r] + c3 * w3[r]
-    for s in range(n_components // 4 * 4, n_components):
-        c, w = gram[s, t], Wt[s]
-        for r in range(n_lanes):
-            gradient[r] += c * w[r]
+def _renew(w, gradient, curvature, n):
+    """(1) for one component of n rows. Return their violation."""
+    zero = w.dtype.type(0)
+    violation = zero
+    for r in range(n):
+        violation += abs(min(gradient[r], zero) if w[r] == 0 else gradient[r])
+    if curvature != 0:
+        for r in range(n):
+            w[r] = max(w[r] - gradient[r] / curvature, zero)
+    return violation
 
 
 @inner
-def _sweep(W, gram, cross, l1, order, Wt, gradient):
+def _sweep(W, cross, l1, order, lanes):
     """(1), with cross - l1 for cross, on a few rows side by side: the compiler makes vectors of these lanes.
 
-    A sum over components, row by row, would be a chain of additions instead. Unused lanes hold anything.
+    A sum over components, row by row, would be a chain of additions instead. For a few components at a time, what all
+    others add to their gradients is a matrix product; only what they add to each other's waits for the one before.
+    Unused lanes hold anything.
     """
+    ordered, Wt, gradient = lanes  # components in order
     n_rows, n_components = W.shape
-    n_lanes = len(gradient)
-    zero, l1 = W.dtype.type(0), W.dtype.type(l1)
-    violation = 0.0
-    for first in range(0, n_rows, n_lanes):
-        n = min(n_lanes, n_rows - first)
-        for r in range(n):
-            for t in range(n_components):
-                Wt[t, r] = W[first + r, t]
-        for t in order:
+    l1, violation = W.dtype.type(l1), 0.0
+    for first in range(0, n_rows, LANES):
+        n = min(LANES, n_rows - first)
+        for p in range(n_components):
             for r in range(n):
-                gradient[r] = l1 - cross[first + r, t]
-            _add_products(gradient, Wt, gram, t)
-            w, column_violation = Wt[t], zero
-            for r in range(n):
-                column_violation += abs(min(gradient[r], zero) if w[r] == 0 else gradient[r])
-            violation += column_violation
-            if gram[t, t] != 0:
-                for r in range(n):
-                    w[r] = max(w[r] - gradient[r] / gram[t, t], zero)
+                gradient[p, r] = l1 - cross[first + r, order[p]]
+                Wt[p, r] = W[first + r, order[p]]
+        for begin in range(0, n_components, ROWS):
+            stop = min(begin + ROWS, n_components)
+            product(gradient[begin:stop], ordered[begin:stop, :begin], Wt[:begin], True)
+            product(gradient[begin:stop], ordered[begin:stop, stop:], Wt[stop:], True)
+            for p in range(begin, stop):
+                g = gradient[p]
+                for s in range(begin, stop):
+                    c, w = ordered[p, s], Wt[s]
+                    for r in range(LANES):
+                        g[r] += c * w[r]
+                violation += _renew(Wt[p], g, ordered[p, p], n)
         for r in range(n):
-            for t in range(n_components):
-                W[first + r, t] = Wt[t, r]
+            for p in range(n_components):
+                W[first + r, order[p]] = Wt[p, r]
     return violation
 
 
@@ -81,7 +84,7 @@ def _rows_dense(c, W, X, Ht, gram, l1, order, update_H, bounds, violations, cros
     n_rows, n_components = W.shape
     most = n_rows if n_rows <= 2 * BLOCK else BLOCK
     cross = np.empty((most, n_components), W.dtype)
-    Wt, gradient = _lanes(W)
+    lanes = _lanes(gram, order)
     violation = 0.0
     if n_rows == 0 or not update_H:
         fill(cross_H[c], 0)
@@ -90,7 +93,7 @@ def _rows_dense(c, W, X, Ht, gram, l1, order, update_H, bounds, violations, cros
         stop = min(start + most, n_rows)
         rows, X_rows, cross_rows = W[start:stop], X[start:stop], cross[: stop - start]
         product(cross_rows, X_rows, Ht, False)
-        violation += _sweep(rows, gram, cross_rows, l1, order, Wt, gradient)
+        violation += _sweep(rows, cross_rows, l1, order, lanes)
         if update_H:
             product(cross_H[c], X_rows.T, rows, start > 0)
             product(gram_H[c], rows.T, rows, start > 0)
@@ -104,7 +107,7 @@ def _rows_csr(c, W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds
     n_rows, n_components = W.shape
     cross = np.empty((min(BLOCK, n_rows), n_components), W.dtype)
     sums = cross_H[c]
-    Wt, gradient = _lanes(W)
+    lanes = _lanes(gram, order)
     violation = 0.0
     fill(sums, 0)
     if n_rows == 0 or not update_H:
@@ -115,7 +118,7 @@ def _rows_csr(c, W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds
         fill(cross_rows, 0)
         for i in range(start, stop):
             gather(cross[i - start], indices[indptr[i] : indptr[i + 1]], data[indptr[i] : indptr[i + 1]], Ht)
-        violation += _sweep(rows, gram, cross_rows, l1, order, Wt, gradient)
+        violation += _sweep(rows, cross_rows, l1, order, lanes)
         if update_H:
             for i in range(start, stop):
                 scatter(sums, indices[indptr[i] : indptr[i + 1]], data[indptr[i] : indptr[i + 1]], W[i])
@@ -170,8 +173,8 @@ def _gram_total(parts, l2):
 def _update_chunk(c, W, gram, cross, order, violations):
     n, n_chunks = len(W), len(violations)
     start, stop = c * n // n_chunks, (c + 1) * n // n_chunks
-    Wt, gradient = _lanes(W)
-    violations[c] = _sweep(W[start:stop], gram, cross[start:stop], 0, order, Wt, gradient)
+    lanes = _lanes(gram, order)
+    violations[c] = _sweep(W[start:stop], cross[start:stop], 0, order, lanes)
 
 
 @parallel(chunks=lambda Ht, *_: len(Ht) // CHUNK)
