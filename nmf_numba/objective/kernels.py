@@ -127,10 +127,10 @@ def _row(x, w, Ht, y, beta, a, b):
 
 @inner
 def _room(n_rows, Ht, W):
-    """Rows of WH that are in cache at once, columns likewise, and room: for WH, for H's columns, for two rows."""
+    """Rows of WH that are in cache at once, columns likewise, and room for WH and for H's columns."""
     width = min(len(Ht), TILE)
     most = max(1, min(n_rows, BLOCK_ENTRIES // width))
-    return most, width, np.empty(most * width, W.dtype), np.empty(W.shape[1] * width, W.dtype), np.empty((2, width))
+    return most, width, np.empty(most * width, W.dtype), np.empty(W.shape[1] * width, W.dtype)
 
 
 @inner
@@ -145,7 +145,8 @@ def _product(W, H, room):
 def _rows_dense(c, X, W, Ht, beta, bounds, totals):
     X, W = X[bounds[c] : bounds[c + 1]], W[bounds[c] : bounds[c + 1]]
     n_rows = len(W)
-    most, width, WH_room, H_room, (a, b) = _room(n_rows, Ht, W)
+    most, width, WH_room, H_room = _room(n_rows, Ht, W)
+    a, b = np.empty(width), np.empty(width)  # not parts of one array, for which loops over both became no vectors
     total = 0.0
     for left in range(0, len(Ht), width):
         h = Ht[left : left + width]
@@ -163,7 +164,8 @@ def _rows_dense(c, X, W, Ht, beta, bounds, totals):
 def _rows_csr(indptr, indices, data, W, Ht, beta):
     """All entries of the rows, stored or not. indptr begins at the chunk's first row."""
     n_rows = len(W)
-    most, width, WH_room, H_room, (a, b) = _room(n_rows, Ht, W)
+    most, width, WH_room, H_room = _room(n_rows, Ht, W)
+    a, b = np.empty(width), np.empty(width)
     x = np.zeros(width)
     total = 0.0
     for left in range(0, len(Ht), width):

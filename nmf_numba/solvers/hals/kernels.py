@@ -14,7 +14,7 @@ from nmf_numba._jit import inner, parallel
 from nmf_numba._product import ROWS, product
 
 LANES = 64  # rows that go through a sweep side by side
-BLOCK = 256  # rows whose X Ht, renewal, X'W and W'W are done before the next rows are read
+BLOCK = 64  # rows whose X Ht, renewal, X'W and W'W are done before the next rows are read
 CHUNK = 1024  # rows per chunk where only W is seen, not X
 STRIP = 256  # rows of H's sums that are added up together
 
@@ -82,15 +82,14 @@ def _rows_dense(c, W, X, Ht, gram, l1, order, update_H, bounds, violations, cros
     """The row pass over chunk c: violations[c], cross_H[c] and gram_H[c] become its share."""
     W, X = W[bounds[c] : bounds[c + 1]], X[bounds[c] : bounds[c + 1]]
     n_rows, n_components = W.shape
-    most = n_rows if n_rows <= 2 * BLOCK else BLOCK
-    cross = np.empty((most, n_components), W.dtype)
+    cross = np.empty((min(BLOCK, n_rows), n_components), W.dtype)
     lanes = _lanes(gram, order)
     violation = 0.0
     if n_rows == 0 or not update_H:
         fill(cross_H[c], 0)
         fill(gram_H[c], 0)
-    for start in range(0, n_rows, max(1, most)):
-        stop = min(start + most, n_rows)
+    for start in range(0, n_rows, BLOCK):
+        stop = min(start + BLOCK, n_rows)
         rows, X_rows, cross_rows = W[start:stop], X[start:stop], cross[: stop - start]
         product(cross_rows, X_rows, Ht, False)
         violation += _sweep(rows, cross_rows, l1, order, lanes)

@@ -16,8 +16,7 @@ from nmf_numba._product import product
 
 FLOOR = 2.0**-23  # as in reference.py
 
-BLOCK_ENTRIES = 1 << 17  # entries of WH in a block: 1 MB, which outlives the steps between its making and its use
-MOST_ROWS = 128  # rows in a block, where X has few columns
+BLOCK = 64  # rows in a block: with TILE columns 512 KB of WH, half of a core's second cache
 TILE = 1000  # columns in a block, where X has many; lines 1024 numbers apart compete for places in a cache
 CHUNK = 1024  # rows per chunk where only W is seen, not X
 STRIP = 256  # rows of H's sums that are added up together
@@ -107,16 +106,6 @@ def _add_rows(sums, A):
             sums[0, j] += A[i, j]
 
 
-@inner
-def _tile(n_rows, n_features, beta, whole):
-    """Rows and columns of WH that are in cache at once. Where WH is not needed (whole is False), all columns."""
-    width = min(n_features, TILE) if whole else n_features
-    most = min(MOST_ROWS, BLOCK_ENTRIES // width)
-    if beta == 2:
-        most = 4 * MOST_ROWS if n_rows <= 4 * MOST_ROWS else MOST_ROWS
-    return max(1, min(n_rows, most)), width
-
-
 @inlined
 def _finish_half(is_for_H, rows, num, den, total, fixed, l1, l2, beta, flush, first):
     """Renew a block of rows, or for H add what its denominator has in common for all columns.
@@ -153,7 +142,7 @@ def _rows_dense(c, W, X, Ht, fixed, beta, l1, l2, flush, update_H, bounds, numer
     W, X = W[bounds[c] : bounds[c + 1]], X[bounds[c] : bounds[c + 1]]
     (n_rows, n_components), n_features = W.shape, len(Ht)
     general = beta != 1 and beta != 2  # both numerator and denominator need a power of WH
-    most, width = _tile(n_rows, n_features, beta, beta != 2)
+    most, width = min(BLOCK, n_rows), n_features if beta == 2 else min(TILE, n_features)
     room = 0 if beta == 2 else most * width
     WH, P = np.empty(room, W.dtype), np.empty(room, W.dtype)
     numerator, denominator = np.empty((most, n_components), W.dtype), np.empty((most, n_components), W.dtype)
@@ -162,8 +151,8 @@ def _rows_dense(c, W, X, Ht, fixed, beta, l1, l2, flush, update_H, bounds, numer
         fill(numerator_H[c], 0)
     if n_rows == 0 or not update_H or beta == 1:
         fill(denominator_H[c], 0)
-    for start in range(0, n_rows, most):
-        n, first = min(most, n_rows - start), start == 0
+    for start in range(0, n_rows, BLOCK):
+        n, first = min(BLOCK, n_rows - start), start == 0
         rows, x, num, den = W[start : start + n], X[start : start + n], numerator[:n], denominator[:n]
         n_WH = 0 if beta == 2 else n
         for is_for_H in range(1 + update_H):  # W's half, then H's with the new rows of W, while x is in cache
@@ -217,7 +206,7 @@ def _rows_csr(
     W, indptr = W[bounds[c] : bounds[c + 1]], indptr[bounds[c] : bounds[c + 1] + 1]
     (n_rows, n_components), n_features = W.shape, len(Ht)
     whole = beta != 1 and beta != 2  # only then does the denominator need all of WH
-    most, width = _tile(n_rows, n_features, beta, whole)
+    most, width = min(BLOCK, n_rows), min(TILE, n_features) if whole else n_features
     longest = 0
     for i in range(n_rows):
         longest = max(longest, indptr[i + 1] - indptr[i])
@@ -227,8 +216,8 @@ def _rows_csr(
     fill(numerator_H[c], 0)
     if n_rows == 0 or not update_H or beta == 1:
         fill(denominator_H[c], 0)
-    for start in range(0, n_rows, most):
-        n, first = min(most, n_rows - start), start == 0
+    for start in range(0, n_rows, BLOCK):
+        n, first = min(BLOCK, n_rows - start), start == 0
         rows, num, den = W[start : start + n], numerator[:n], denominator[:n]
         for is_for_H in range(1 + update_H):  # W's half, then H's with the new rows of W
             fill(num, 0)
