@@ -135,6 +135,11 @@ def parallel(chunks: Callable[..., int]) -> Callable[[Callable[..., Any]], Calla
     ----------
     chunks : callable
         Given the function's arguments, returns how many chunks there are.
+
+    Notes
+    -----
+    Kernels pass `np.intp(c)` of a prange's c on. The type of c itself is signed where Numba infers types and unsigned
+    where the loop runs: what is called with it would be compiled for both.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -18,9 +18,10 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic, overload
 
-from nmf_numba._jit import INNER, OPTIONS
+from nmf_numba._jit import INNER, OPTIONS, inner
 
 try:
     _WIDE = bool(llvm.get_host_cpu_features().get("avx512f"))
@@ -101,14 +102,29 @@ def _tiles(typing_context: Any, C: Any, A: Any, B: Any, add: Any) -> Any:
     return types.void(C, A, B, types.boolean), generate
 
 
+@intrinsic
+def _any_layout(typing_context: Any, A: Any) -> Any:
+    """A itself, under the type of all matrices of its numbers: the tiles are then compiled once, not for each type."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return impl_ret_borrowed(context, builder, signature.return_type, arguments[0])
+
+    return types.Array(A.dtype, 2, "A")(A), generate
+
+
+@inner
+def _product(C: Any, A: Any, B: Any, add: Any) -> None:
+    _tiles(C, A, B, add)
+
+
 def product(C: Any, A: Any, B: Any, add: Any) -> None:
     """C <- A B, or C += A B if add is true. A row's entries lie side by side in B and C; A may be a transposed view."""
     C[:] = C + A @ B if add else A @ B
 
 
-@overload(product, jit_options={**OPTIONS, **INNER})
-def _product(C: Any, A: Any, B: Any, add: Any) -> Any:
+@overload(product, jit_options=OPTIONS | INNER | {"cache": False})  # kept with its callers, whose cache is guarded
+def _compiled_product(C: Any, A: Any, B: Any, add: Any) -> Any:
     def compiled(C: Any, A: Any, B: Any, add: Any) -> None:
-        _tiles(C, A, B, add)
+        _product(_any_layout(C), _any_layout(A), _any_layout(B), add)
 
     return compiled

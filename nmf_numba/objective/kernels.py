@@ -261,7 +261,7 @@ def divergence_dense(X, W, Ht, beta, bounds):
     """Chunks of rows of X."""
     totals = np.empty(len(bounds) - 1)
     for c in prange(len(totals)):
-        _rows_dense(c, X, W, Ht, beta, bounds, totals)
+        _rows_dense(np.intp(c), X, W, Ht, beta, bounds, totals)
     return _total(totals)
 
 

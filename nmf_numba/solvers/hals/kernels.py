@@ -173,7 +173,7 @@ def _update_chunk(c, W, gram, cross, order, violations):
     n, n_chunks = len(W), len(violations)
     start, stop = c * n // n_chunks, (c + 1) * n // n_chunks
     lanes = _lanes(gram, order)
-    violations[c] = _sweep(W[start:stop], cross[start:stop], 0, order, lanes)
+    violations[c] = _sweep(W[start:stop], cross[start:stop], 0.0, order, lanes)
 
 
 @parallel(chunks=lambda Ht, *_: len(Ht) // CHUNK)
@@ -182,7 +182,7 @@ def gram(Ht, l2):
     n_chunks, n_components = max(1, len(Ht) // CHUNK), Ht.shape[1]
     parts = np.empty((n_chunks, n_components, n_components), Ht.dtype)
     for c in prange(n_chunks):
-        _gram_chunk(c, Ht, parts)
+        _gram_chunk(np.intp(c), Ht, parts)
     return _gram_total(parts, l2)
 
 
@@ -191,7 +191,7 @@ def update(W, gram, cross, order):
     """Chunks of rows of W, each with a violation of its own."""
     violations = np.empty(max(1, len(W) // CHUNK))
     for c in prange(len(violations)):
-        _update_chunk(c, W, gram, cross, order, violations)
+        _update_chunk(np.intp(c), W, gram, cross, order, violations)
     return _total(violations)
 
 
@@ -200,9 +200,9 @@ def row_pass_dense(W, X, Ht, gram, l1, order, update_H, bounds):
     """Chunks of rows of X, each with sums of its own; then strips of the sums."""
     violations, cross_H, gram_H = _room(len(bounds) - 1, Ht)
     for c in prange(len(violations)):
-        _rows_dense(c, W, X, Ht, gram, l1, order, update_H, bounds, violations, cross_H, gram_H)
+        _rows_dense(np.intp(c), W, X, Ht, gram, l1, order, update_H, bounds, violations, cross_H, gram_H)
     for strip in prange(len(Ht) // STRIP + 1):
-        _add_in_order(strip, cross_H, gram_H)
+        _add_in_order(np.intp(strip), cross_H, gram_H)
     return _total(violations), cross_H[0], gram_H[0]
 
 
@@ -211,7 +211,9 @@ def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds
     """Chunks of rows of X, each with sums of its own; then strips of the sums."""
     violations, cross_H, gram_H = _room(len(bounds) - 1, Ht)
     for c in prange(len(violations)):
-        _rows_csr(c, W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds, violations, cross_H, gram_H)
+        _rows_csr(
+            np.intp(c), W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds, violations, cross_H, gram_H
+        )
     for strip in prange(len(Ht) // STRIP + 1):
-        _add_in_order(strip, cross_H, gram_H)
+        _add_in_order(np.intp(strip), cross_H, gram_H)
     return _total(violations), cross_H[0], gram_H[0]

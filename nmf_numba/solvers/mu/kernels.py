@@ -300,7 +300,7 @@ def update(W, numerator, denominator, l1, l2, beta, flush):
     """Chunks of rows of W."""
     n_chunks = max(1, len(W) // CHUNK)
     for c in prange(n_chunks):
-        _update_chunk(c, n_chunks, W, numerator, denominator, l1, l2, beta, flush)
+        _update_chunk(np.intp(c), n_chunks, W, numerator, denominator, l1, l2, beta, flush)
 
 
 @parallel(chunks=lambda *arguments: len(arguments[-1]) - 1)
@@ -308,9 +308,9 @@ def row_pass_dense(W, X, Ht, beta, l1, l2, flush, update_H, bounds):
     """Chunks of rows of X, each with sums of its own; then strips of the sums."""
     fixed, numerator_H, denominator_H = _room(len(bounds) - 1, Ht, beta)
     for c in prange(len(bounds) - 1):
-        _rows_dense(c, W, X, Ht, fixed, beta, l1, l2, flush, update_H, bounds, numerator_H, denominator_H)
+        _rows_dense(np.intp(c), W, X, Ht, fixed, beta, l1, l2, flush, update_H, bounds, numerator_H, denominator_H)
     for strip in prange(max(len(Ht), Ht.shape[1]) // STRIP + 1):
-        _add_in_order(strip, numerator_H, denominator_H)
+        _add_in_order(np.intp(strip), numerator_H, denominator_H)
     return numerator_H[0], _whole(denominator_H[0], Ht, beta)
 
 
@@ -320,8 +320,22 @@ def row_pass_csr(W, indptr, indices, data, Ht, beta, l1, l2, flush, update_H, bo
     fixed, numerator_H, denominator_H = _room(len(bounds) - 1, Ht, beta)
     for c in prange(len(bounds) - 1):
         _rows_csr(
-            c, W, indptr, indices, data, Ht, fixed, beta, l1, l2, flush, update_H, bounds, numerator_H, denominator_H
+            np.intp(c),
+            W,
+            indptr,
+            indices,
+            data,
+            Ht,
+            fixed,
+            beta,
+            l1,
+            l2,
+            flush,
+            update_H,
+            bounds,
+            numerator_H,
+            denominator_H,
         )
     for strip in prange(max(len(Ht), Ht.shape[1]) // STRIP + 1):
-        _add_in_order(strip, numerator_H, denominator_H)
+        _add_in_order(np.intp(strip), numerator_H, denominator_H)
     return numerator_H[0], _whole(denominator_H[0], Ht, beta)
