@@ -1,0 +1,106 @@
+"""Faults from outside: a process that is killed, a disk that is full. Nothing is lost, and whoever stays goes on."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nmf_numba import fit
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and limits")
+
+X = np.random.default_rng(0).random((40, 30))
+OLD = b"what was there before"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with data, and a file that a fit would replace."""
+    np.save(tmp_path / "x.npy", X)
+    (tmp_path / "model.npz").write_bytes(OLD)
+    return tmp_path
+
+
+FIT = ["fit", "x.npy", "-k", "4", "--engine", "reference", "--tol", "0", "--max-iter", "3", "--quiet"]
+FIT += ["--out", "model.npz", "--overwrite"]
+
+SAY_WHEN_IT_FITS = """
+from nmf_numba.iterate import Run
+step = Run.step
+Run.step = lambda *arguments, **more: print("fits", flush=True) or step(*arguments, **more)
+"""
+KILL_WHEN_IT_SAVES = """
+import os, signal
+os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+"""
+FULL_DISK = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
+"""
+
+
+def program(before: str, *options: str) -> list[str]:
+    """A process that does something, then runs the command line."""
+    run = f"from nmf_numba.__main__ import main\nraise SystemExit(main({[*FIT, *options]}))"
+    return [sys.executable, "-c", f"{before}\n{run}"]
+
+
+def test_killed_while_it_fits(folder: Path) -> None:
+    command = program(SAY_WHEN_IT_FITS, "--max-iter", "1000000")
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"fits\n"
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert (folder / "model.npz").read_bytes() == OLD
+    assert sorted(p.name for p in folder.iterdir()) == ["model.npz", "x.npy"]
+
+
+def test_killed_while_it_saves(folder: Path) -> None:
+    process = subprocess.run(program(KILL_WHEN_IT_SAVES), cwd=folder, capture_output=True, check=False)
+    assert process.returncode == -signal.SIGKILL
+    assert (folder / "model.npz").read_bytes() == OLD
+    process = subprocess.run(
+        program(""), cwd=folder, capture_output=True, check=False
+    )  # what is left is in no one's way
+    assert (process.returncode, process.stderr) == (0, b"")
+    with np.load(folder / "model.npz", allow_pickle=False) as made:
+        assert made["W"].shape == (40, 4)
+
+
+def test_a_disk_that_is_full(folder: Path) -> None:
+    process = subprocess.run(program(FULL_DISK), cwd=folder, capture_output=True, text=True, check=False)
+    assert process.returncode == 2
+    assert process.stderr.startswith("nmf-numba: error: ")
+    assert process.stderr.count("\n") == 1
+    assert "File too large" in process.stderr
+    assert (folder / "model.npz").read_bytes() == OLD
+    assert sorted(p.name for p in folder.iterdir()) == ["model.npz", "x.npy"]
+
+
+def _fit_forever(fits) -> None:
+    fit(X, 4, tol=0, max_iter=10**9, callback=lambda step: fits.set())
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_a_child_that_is_killed(method: str) -> None:
+    expected = fit(X, 4, random_state=0, tol=0, max_iter=20)
+    context = multiprocessing.get_context(method)
+    fits = context.Event()
+    child = context.Process(target=_fit_forever, args=(fits,))
+    child.start()
+    assert fits.wait(60)
+    child.kill()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
+    found = fit(X, 4, random_state=0, tol=0, max_iter=20)
+    np.testing.assert_array_equal(found.W, expected.W)
+    np.testing.assert_array_equal(found.H, expected.H)
