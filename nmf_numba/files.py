@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 import os
+import secrets
 import tokenize
 import warnings
 import zipfile
@@ -273,14 +274,19 @@ def check_output(path: Path, *, overwrite: bool) -> None:
 
 def write_file(path: Path, write: Callable[[IO[bytes]], Any], *, overwrite: bool) -> None:
     """Write a file as a whole or not at all: to a temporary one beside it, which then takes its name."""
-    path = path.resolve()  # what a symbolic link points to
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    target = path.resolve()  # what a symbolic link points to
+    # Not the number of the process: in a container each may have the same, and one that was killed has left its file.
+    temporary = target.with_name(f".nmf-numba-{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        check_output(path, overwrite=overwrite)  # again: fitting took its time
-        os.replace(temporary, path)
+        check_output(target, overwrite=overwrite)  # again: fitting took its time
+        os.replace(temporary, target)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error  # a failing write does not know its file
     finally:
         temporary.unlink(missing_ok=True)

@@ -511,7 +511,7 @@ def test_a_failing_write_keeps_the_old_file(
     Path("out.npz").write_text("precious")
     monkeypatch.setattr(failing, fail)
     argv = ["fit", "x.npy", "-k", "1", "--overwrite", "--out", "out.npz", *REFERENCE]
-    assert refusal(capsys, *argv) == "No space left on device"
+    assert refusal(capsys, *argv) == "out.npz: No space left on device"
     assert Path("out.npz").read_text() == "precious"
     assert sorted(os.listdir()) == ["out.npz", "x.npy"]
 

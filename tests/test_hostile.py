@@ -309,7 +309,7 @@ def test_corrupt_other_formats(format: str) -> None:
         from scipy import sparse
         from nmf_numba import initialize
         X = sparse.{format}_array(np.arange(1.0, 4001.0).reshape(1000, 4))
-        index = X.coords[0] if "{format}" == "coo" else X.indices
+        index = X.row if "{format}" == "coo" else X.indices
         for wrong in (-1, -3000000, 2**30):
             index[7] = wrong
             try:
