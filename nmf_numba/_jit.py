@@ -170,8 +170,8 @@ def parallel(chunks: Callable[..., int]) -> Callable[[Callable[..., Any]], Calla
 class _OneBlasThread:
     """BLAS held to one thread while anybody needs it: the first to enter sets it, the last to leave restores it.
 
-    Two thread pools that spin against each other double the time of an iteration. Kernels call BLAS once per chunk,
-    inside their own threads, so BLAS needs none.
+    Two thread pools that spin against each other double the time of an iteration. Kernels have threads of their own and
+    a matrix product of their own; what else calls BLAS meanwhile must not take the cores from them.
     """
 
     def __init__(self) -> None:

@@ -80,6 +80,15 @@ def test_near_exact_fits_keep_their_digits(solver: str, beta: float, layout: str
         assert trace.objective[step.n_iter] == pytest.approx(direct, rel=tolerance, abs=1e-12 * float(X.sum()))
 
 
+@pytest.mark.parametrize("scale", [1e-70, 1e-40, 1e40, 1e70])
+def test_itakura_saito_of_ratios_whose_product_is_beyond_float64(scale: float) -> None:
+    """Ratios are multiplied before their logarithm is taken, several at a time."""
+    X = np.random.default_rng(0).uniform(0.5, 2, (3, 50)) * scale
+    W, H = np.ones((3, 1)), np.ones((1, 50))
+    expected = (X - np.log(X) - 1).sum()
+    assert objective(X, W, H, beta_loss=0).total == pytest.approx(expected, rel=1e-12)
+
+
 def test_an_exact_fit_is_zero() -> None:
     trace = fit(np.ones((3, 2)), 1, init="random", random_state=0, tol=0, max_iter=3, trace=True).trace
     assert trace is not None

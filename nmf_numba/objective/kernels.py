@@ -21,6 +21,7 @@ TILE = 1000  # columns in a block, where X has many
 CANCELLED = 1e-5  # a difference of sums that is smaller than this share of them has too few digits left
 CANCELLED_32 = 1e-2  # for a WH in float32
 LEAST, MOST = 1e-250, 1e250  # sums between these have no terms that left the range of float64 and count
+TOGETHER = 8  # ratios that are multiplied before their logarithm is taken
 NORMAL = 2.0**-1022  # what is smaller has fewer digits
 TINY = 1e-300  # stands for a zero that has a negative power, before it is multiplied by zero
 
@@ -65,6 +66,21 @@ def _entry(x, y, beta):
 
 
 @inner
+def _multiplied(a, b):
+    """b[:n] <- products of TOGETHER numbers of a each, and the few left over: one logarithm for each. Return n."""
+    n = len(a) // TOGETHER
+    for j in range(n):
+        b[j] = a[j]
+    for part in range(1, TOGETHER):
+        other = a[part * n :]
+        for j in range(n):
+            b[j] *= other[j]
+    for j in range(TOGETHER * n, len(a)):
+        b[j - (TOGETHER - 1) * n] = a[j]
+    return len(a) - (TOGETHER - 1) * n
+
+
+@inner
 def _sums(x, y, beta, a, b):
     """The sum of (1), and the sum of its terms' sizes. a and b are room for a row."""
     n, total, size = len(y), 0.0, 0.0
@@ -80,18 +96,25 @@ def _sums(x, y, beta, a, b):
             a[j] = np.float64(x[j]) / max(np.float64(y[j]), FLOOR)
         for j in range(n):
             size += 0.0 if beta == 1 or a[j] >= NORMAL else np.inf  # so tiny that its logarithm needs care
+        if beta == 0:
+            for j in range(n):
+                total += a[j] - 1.0
+                size += a[j] + 1.0
+            n_logarithms = _multiplied(a[:n], b)
+            for j in range(n_logarithms):
+                size += 0.0 if NORMAL <= b[j] < np.inf else np.inf  # beyond float64: entry by entry
+            logarithm(b[:n_logarithms])
+            for j in range(n_logarithms):
+                total -= b[j]
+                size += abs(b[j])
+            return total, size
         logarithm(a[:n])
         for j in range(n):
             x_j, y_j = np.float64(x[j]), np.float64(y[j])
             floored = max(y_j, FLOOR)
-            if beta == 1:
-                log_term, y_j = x_j * a[j], floored if x_j > 0 else y_j
-                total += log_term + (y_j - x_j)
-                size += abs(log_term) + (y_j + x_j)
-            else:
-                ratio = x_j / floored
-                total += (ratio - 1.0) - a[j]
-                size += (ratio + 1.0) + abs(a[j])
+            log_term, y_j = x_j * a[j], floored if x_j > 0 else y_j
+            total += log_term + (y_j - x_j)
+            size += abs(log_term) + (y_j + x_j)
         return total, size
     for j in range(n):
         a[j] = x[j]
