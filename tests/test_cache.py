@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import nmf_numba
 
 PROGRAM = """
 import numpy as np
@@ -18,12 +21,17 @@ print(beta_divergence(X, np.ones((4, 1)), np.ones((1, 3)), 2), _jit.cache_folder
 """
 
 
-def run(folder: Path | None, **more: str) -> list[str]:
+posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and limits")
+
+
+def run(folder: Path | None, before: str = "", **more: str) -> list[str]:
     """Evaluate a divergence in a process of its own; return its value and where the cache is."""
     environment = os.environ | more
     if folder is not None:
         environment["NUMBA_CACHE_DIR"] = str(folder)
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", before + PROGRAM], capture_output=True, text=True, check=False, env=environment
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return done.stdout.split(maxsplit=1)
@@ -71,3 +79,24 @@ def test_without_a_folder_that_can_be_written(tmp_path: Path) -> None:
     """The cache folder is a file, so that nothing can be written there, by root neither."""
     (tmp_path / "file").write_text("", encoding="utf-8")
     assert run(tmp_path / "file")[0] == "1.5"
+
+
+@posix
+def test_a_read_only_home_and_package(tmp_path: Path) -> None:
+    """Below a regular file nothing can be written: the package has one where its folders would have their caches."""
+    package = Path(nmf_numba.__file__).parent
+    copy = shutil.copytree(package, tmp_path / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in [copy, *(path for path in copy.rglob("*") if path.is_dir())]:
+        (path / "__pycache__").touch()
+    home = {"HOME": os.devnull, "XDG_CACHE_HOME": os.devnull, "NUMBA_CACHE_DIR": ""}
+    before = "import nmf_numba\nassert nmf_numba.__file__.startswith(" + repr(str(tmp_path)) + ")\n"
+    value, where = run(None, before, PYTHONSAFEPATH="1", PYTHONPATH=str(tmp_path), **home)
+    assert (value, where.strip()) == ("1.5", "None")
+
+
+@posix
+def test_a_full_disk(tmp_path: Path) -> None:
+    """No file can grow beyond 1000 bytes: an index is written, compiled code is not."""
+    assert run(tmp_path, "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n")[0] == "1.5"
+    assert all(path.stat().st_size <= 1000 for path in tmp_path.rglob("*.nb?"))
+    assert run(tmp_path)[0] == "1.5"

@@ -36,10 +36,17 @@ from nmf_numba.iterate import Run
 step = Run.step
 Run.step = lambda *arguments, **more: print("fits", flush=True) or step(*arguments, **more)
 """
-KILL_WHEN_IT_SAVES = """
+KILL = """
 import os, signal
-os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+import numpy as np
+process = os.getpid()
+os.getpid = lambda: 7  # always: as in a container
+die = lambda: os.kill(process, signal.SIGKILL)
 """
+WHEN_IT_SAVES = {
+    "half is written": "np.savez = lambda file, **_: (file.write(b'half'), file.flush(), die())",
+    "all is written": "os.replace = lambda *_: die()",
+}
 FULL_DISK = """
 import resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -64,13 +71,14 @@ def test_killed_while_it_fits(folder: Path) -> None:
     assert sorted(p.name for p in folder.iterdir()) == ["model.npz", "x.npy"]
 
 
-def test_killed_while_it_saves(folder: Path) -> None:
-    process = subprocess.run(program(KILL_WHEN_IT_SAVES), cwd=folder, capture_output=True, check=False)
-    assert process.returncode == -signal.SIGKILL
-    assert (folder / "model.npz").read_bytes() == OLD
-    process = subprocess.run(
-        program(""), cwd=folder, capture_output=True, check=False
-    )  # what is left is in no one's way
+@pytest.mark.parametrize("when", WHEN_IT_SAVES)
+def test_killed_while_it_saves(folder: Path, when: str) -> None:
+    """What is left is in no one's way, nor in that of a process with the same number."""
+    for _ in range(2):
+        process = subprocess.run(program(KILL + WHEN_IT_SAVES[when]), cwd=folder, capture_output=True, check=False)
+        assert process.returncode == -signal.SIGKILL
+        assert (folder / "model.npz").read_bytes() == OLD
+    process = subprocess.run(program(""), cwd=folder, capture_output=True, check=False)
     assert (process.returncode, process.stderr) == (0, b"")
     with np.load(folder / "model.npz", allow_pickle=False) as made:
         assert made["W"].shape == (40, 4)
