@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import math
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from nmf_numba import validation
+from nmf_numba._cached import cached_property
 from nmf_numba.initialization import make_start, mean_of
 from nmf_numba.objective import Objective, evaluate, squared_error
 from nmf_numba.problem import Problem, twin
@@ -59,7 +59,7 @@ class Step:
     coordinate: Coordinate | None = None
     _equations: tuple[Float, Float] | None = dataclasses.field(default=None, repr=False)
 
-    @functools.cached_property
+    @cached_property
     def _objective(self) -> Objective:
         data_fit = None
         if self._equations is not None and self.W.dtype == np.float64:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import importlib
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from nmf_numba._cached import cached_property
 from nmf_numba.validation import Matrix
 
 CHUNKS = 64  # at most: enough for as many cores
@@ -49,23 +49,23 @@ class Problem:
             l2_H=n_samples * alpha_H * (1 - l1_ratio),
         )
 
-    @functools.cached_property
+    @cached_property
     def layout(self) -> str:
         """How X is stored, "dense" or "csr": the last part of a kernel's name."""
         return "csr" if sparse.issparse(self.X) else "dense"
 
-    @functools.cached_property
+    @cached_property
     def arrays(self) -> tuple[NDArray[Any], ...]:
         """X as a kernel's arguments."""
         return (self.X,) if self.layout == "dense" else (self.X.indptr, self.X.indices, self.X.data)
 
-    @functools.cached_property
+    @cached_property
     def largest(self) -> float:
         """The largest entry of X."""
         values = self.arrays[-1]
         return float(values.max()) if values.size else 0.0
 
-    @functools.cached_property
+    @cached_property
     def squared_norm(self) -> float:
         """The sum of the squares of X's entries, in float64, a block at a time."""
         values = self.arrays[-1].reshape(-1)

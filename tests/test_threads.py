@@ -51,6 +51,25 @@ def test_the_problem_is_split():
         assert len(Problem(check_X(make_X(layout))).bounds(20)) > 3
 
 
+@pytest.mark.parametrize("name", ["largest", "squared_norm"])
+def test_threads_look_at_their_X_at_once(monkeypatch, name):
+    """Python 3.11's functools.cached_property lets them wait for each other."""
+    together = threading.Barrier(2, timeout=5)
+    seen = []
+
+    def arrays(problem):
+        together.wait()  # breaks if the other thread can't come here too
+        return (problem.X,)
+
+    monkeypatch.setattr(Problem, "arrays", property(arrays))
+    threads = [threading.Thread(target=lambda: seen.append(getattr(Problem(np.ones((2, 3))), name))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 2
+
+
 def run(script, **environment):
     """What a new process prints."""
     done = subprocess.run(
