@@ -16,6 +16,8 @@ from typing import Any
 import numba
 import threadpoolctl
 
+from nmf_numba._cached import cached_property
+
 # Sums may be reordered and fused, so that they vectorise. NaN and infinity keep their meaning: full fastmath drops it.
 FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
 
@@ -156,8 +158,11 @@ def parallel(chunks: Callable[..., int]) -> Callable[[Callable[..., Any]], Calla
                     return serially(*arguments)
                 with _launcher.lock:
                     return threaded(*arguments)
-            except SystemError as error:  # how Ctrl-C inside compiled code arrives
-                if isinstance(error.__cause__, KeyboardInterrupt):
+            except SystemError as error:  # how Ctrl-C inside compiled code arrives, or as the cause of such a cause
+                cause = error.__cause__
+                while isinstance(cause, SystemError):
+                    cause = cause.__cause__
+                if isinstance(cause, KeyboardInterrupt):
                     raise KeyboardInterrupt from None
                 raise
 
@@ -177,9 +182,16 @@ class _OneBlasThread:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.users = 0
-        self.before: list[int] = []
+        self.own = threading.local()  # how often this thread is a user
+        self.before: list[int] = []  # empty: nothing is to be restored
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._in_child)
 
-    @functools.cached_property
+    def _in_child(self) -> None:
+        self.lock = threading.Lock()  # another thread may have held it
+        self.users = getattr(self.own, "users", 0)  # the others are not here; what they changed, the next fit restores
+
+    @cached_property
     def libraries(self) -> Any:
         import scipy.linalg  # noqa: F401, PLC0415  (its BLAS must be loaded to be found)
 
@@ -194,17 +206,20 @@ class _OneBlasThread:
     def enter(self) -> None:
         with self.lock:
             if self.users == 0:
-                self.before = [library.get_num_threads() for library in self.libraries]
+                self.before = self.before or [library.get_num_threads() for library in self.libraries]
                 for library in self.libraries:
                     self.set(library, 1)
             self.users += 1
+            self.own.users = getattr(self.own, "users", 0) + 1
 
     def leave(self) -> None:
         with self.lock:
             self.users -= 1
+            self.own.users -= 1
             if self.users == 0:
                 for library, n_threads in zip(self.libraries, self.before, strict=True):
                     self.set(library, n_threads)
+                self.before = []
 
 
 _one_blas_thread = _OneBlasThread()

@@ -3,6 +3,7 @@
 import hashlib
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ import pytest
 import threadpoolctl
 from scipy import sparse
 
-from nmf_numba import fit, iterate
+from nmf_numba import _jit, fit, iterate
 from nmf_numba.problem import Problem
 from nmf_numba.validation import check_X
 
@@ -128,6 +129,65 @@ def in_threads_and_children():
         print("same" if children == list(expected) * 2 else "different", flush=True)
     else:
         print("same")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("when", ["begins", "goes on"])
+def test_a_fork_while_another_thread_fits(when):
+    """The child has the locks and settings of a thread that it does not have."""
+    assert run(f"import test_threads\ntest_threads.fork_while_a_fit('{when}')\n").split() == ["0", "[2]"]
+
+
+def fork_while_a_fit(when):
+    def wait(_):
+        inside.set()
+        go_on.wait()
+
+    def held(library, n_threads):
+        set_threads(library, n_threads)
+        if n_threads == 1 and threading.current_thread() is not threading.main_thread():
+            wait(library)
+
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        expected = digest("cd", 2.0, "dense")
+        inside, go_on = threading.Event(), threading.Event()
+        set_threads, options = _jit._OneBlasThread.set, {}
+        if when == "begins":
+            _jit._OneBlasThread.set = staticmethod(held)
+        else:
+            options["callback"] = wait
+        thread = threading.Thread(target=digest, args=("cd", 2.0, "dense"), kwargs=options)
+        thread.start()
+        inside.wait()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(60)
+            same = digest("cd", 2.0, "dense") == expected
+            os._exit(0 if same and set(blas_threads()) == {2} else 1)
+        go_on.set()
+        thread.join()
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), list(set(blas_threads())))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send")
+@pytest.mark.parametrize("n_threads", ["1", "2"])
+def test_control_c_in_compiled_code(n_threads):
+    """It raises KeyboardInterrupt, not the SystemError that compiled code makes of it, and the next fit is right."""
+    script = "import test_threads\ntest_threads.interrupt_fits()\n"
+    assert run(script, NUMBA_NUM_THREADS=n_threads).split() == ["same"] * 8
+
+
+def interrupt_fits():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # this process may have been started without
+    X = make_X("dense")
+    for solver, beta in (("cd", 2.0), ("mu", 1.0)):
+        expected = digest(solver, beta, "dense")
+        for delay in (0.05, 0.1, 0.15, 0.2):  # s
+            threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT)).start()
+            try:
+                fit(X, 20, solver=solver, beta_loss=beta, init="random", tol=0, max_iter=10**9, random_state=0)
+            except KeyboardInterrupt:
+                print("same" if digest(solver, beta, "dense") == expected else "different")
 
 
 def blas_threads():
