@@ -161,19 +161,13 @@ def add(A, B):
 
 
 @inner
-def transpose(A, B):
-    """A[:] = B'. Written line by line: the other way round it took five times as long for 64 x 100."""
-    for j in range(A.shape[0]):
-        for i in range(A.shape[1]):
-            A[j, i] = B[i, j]
-
-
-@inner
 def tile_of_H(room, h, is_there):
     """H at some columns, from rows of Ht: products want lines along the features. Made in room, unless it is there."""
     H = room[: h.size].reshape(h.shape[1], len(h))
     if not is_there:
-        transpose(H, h)
+        for t in range(H.shape[0]):
+            for j in range(H.shape[1]):
+                H[t, j] = h[j, t]
     return H
 
 

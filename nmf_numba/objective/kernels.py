@@ -249,10 +249,8 @@ def _of_zeros(W, Ht, beta):
     """The divergence of WH from an X of zeros: <W'W, HH'>/2 for beta = 2, the sum of WH for beta = 1."""
     n_components, total = W.shape[1], 0.0
     if beta == 2:
-        gram_W, gram_H = (
-            np.empty((n_components, n_components), W.dtype),
-            np.empty((n_components, n_components), W.dtype),
-        )
+        shape = (n_components, n_components)
+        gram_W, gram_H = np.empty(shape, W.dtype), np.empty(shape, W.dtype)
         product(gram_W, W.T, W, False)
         product(gram_H, Ht.T, Ht, False)
         for t in range(n_components):
