@@ -18,10 +18,9 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.imputils import impl_ret_borrowed
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic, lower_builtin, type_callable
 
-from nmf_numba._jit import INNER, OPTIONS, inner
+from nmf_numba._jit import inner
 
 try:
     _WIDE = bool(llvm.get_host_cpu_features().get("avx512f"))
@@ -102,16 +101,6 @@ def _tiles(typing_context: Any, C: Any, A: Any, B: Any, add: Any) -> Any:
     return types.void(C, A, B, types.boolean), generate
 
 
-@intrinsic
-def _any_layout(typing_context: Any, A: Any) -> Any:
-    """A itself, under the type of all matrices of its numbers: the tiles are then compiled once, not for each type."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return impl_ret_borrowed(context, builder, signature.return_type, arguments[0])
-
-    return types.Array(A.dtype, 2, "A")(A), generate
-
-
 @inner
 def _product(C: Any, A: Any, B: Any, add: Any) -> None:
     _tiles(C, A, B, add)
@@ -122,9 +111,17 @@ def product(C: Any, A: Any, B: Any, add: Any) -> None:
     C[:] = C + A @ B if add else A @ B
 
 
-@overload(product, jit_options=OPTIONS | INNER | {"cache": False})  # kept with its callers, whose cache is guarded
-def _compiled_product(C: Any, A: Any, B: Any, add: Any) -> Any:
-    def compiled(C: Any, A: Any, B: Any, add: Any) -> None:
-        _product(_any_layout(C), _any_layout(A), _any_layout(B), add)
+@type_callable(product)
+def _type_product(context: Any) -> Any:
+    return lambda C, A, B, add: types.none(C, A, B, types.boolean)
 
-    return compiled
+
+@lower_builtin(product, types.Array, types.Array, types.Array, types.Boolean)
+def _lower_product(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """Call _product, compiled once for all matrices of its numbers, whatever their layout."""
+    kinds = [types.Array(matrix.dtype, 2, "A") for matrix in signature.args[:3]]
+    function = types.Dispatcher(_product)
+    call = function.get_call_type(context.typing_context, (*kinds, types.boolean), {})
+    compiled = context.get_function(function, call)
+    context.add_linking_libs(compiled.libs)
+    return compiled(builder, arguments)

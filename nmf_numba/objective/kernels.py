@@ -9,7 +9,7 @@ only stored entries are visited; if cancellation has eaten the result, all entri
 import numpy as np
 from numba import prange
 
-from nmf_numba._elementary import first_from, logarithm, power, products, tile_of_H
+from nmf_numba._elementary import first_from, logarithm, power, powers_or_none, products, tile_of_H
 from nmf_numba._jit import inlined, inner, parallel, serial
 from nmf_numba._product import product
 
@@ -21,7 +21,7 @@ TILE = 1000  # columns in a block, where X has many
 CANCELLED = 1e-5  # a difference of sums that is smaller than this share of them has too few digits left
 CANCELLED_32 = 1e-2  # for a WH in float32
 LEAST, MOST = 1e-250, 1e250  # sums between these have no terms that left the range of float64 and count
-TOGETHER = 8  # ratios that are multiplied before their logarithm is taken
+HALVINGS = 3  # 2^HALVINGS ratios are multiplied before their logarithm is taken
 NORMAL = 2.0**-1022  # what is smaller has fewer digits
 TINY = 1e-300  # stands for a zero that has a negative power, before it is multiplied by zero
 
@@ -66,56 +66,50 @@ def _entry(x, y, beta):
 
 
 @inner
-def _multiplied(a, b):
-    """b[:n] <- products of TOGETHER numbers of a each, and the few left over: one logarithm for each. Return n."""
-    n = len(a) // TOGETHER
+def _halved(a, b):
+    """b <- products of each entry of a's first half and one of its second; an odd one in the middle stays as it is."""
+    n, n_rest = len(a) // 2, len(a) - len(a) // 2
+    second = a[n_rest:]
     for j in range(n):
-        b[j] = a[j]
-    for part in range(1, TOGETHER):
-        other = a[part * n :]
-        for j in range(n):
-            b[j] *= other[j]
-    for j in range(TOGETHER * n, len(a)):
-        b[j - (TOGETHER - 1) * n] = a[j]
-    return len(a) - (TOGETHER - 1) * n
+        b[j] = a[j] * second[j]
+    if n < n_rest:
+        b[n] = a[n]
+    return n_rest
 
 
 @inner
-def _sums(x, y, beta, a, b):
-    """The sum of (1), and the sum of its terms' sizes. a and b are room for a row."""
+def _logarithmic_sums(x, y, beta, a, b):
+    """As `_sums`, for beta = 1 and 0."""
     n, total, size = len(y), 0.0, 0.0
-    if beta == 2:
-        for j in range(n):
-            x_j = np.float64(x[j])
-            residual = x_j - y[j]
-            total += residual * residual
-            size += x_j * x_j
-        return 0.5 * total, 0.5 * total if y.itemsize == 8 else 0.5 * size  # in float64 nothing cancels
-    if beta == 1 or beta == 0:
-        for j in range(n):
-            a[j] = np.float64(x[j]) / max(np.float64(y[j]), FLOOR)
-        for j in range(n):
-            size += 0.0 if beta == 1 or a[j] >= NORMAL else np.inf  # so tiny that its logarithm needs care
-        if beta == 0:
-            for j in range(n):
-                total += a[j] - 1.0
-                size += a[j] + 1.0
-            n_logarithms = _multiplied(a[:n], b)
-            for j in range(n_logarithms):
-                size += 0.0 if NORMAL <= b[j] < np.inf else np.inf  # beyond float64: entry by entry
-            logarithm(b[:n_logarithms])
-            for j in range(n_logarithms):
-                total -= b[j]
-                size += abs(b[j])
-            return total, size
+    for j in range(n):
+        a[j] = np.float64(x[j]) / max(np.float64(y[j]), FLOOR)
+    if beta == 1:
         logarithm(a[:n])
         for j in range(n):
             x_j, y_j = np.float64(x[j]), np.float64(y[j])
-            floored = max(y_j, FLOOR)
-            log_term, y_j = x_j * a[j], floored if x_j > 0 else y_j
+            log_term, y_j = x_j * a[j], max(y_j, FLOOR) if x_j > 0 else y_j
             total += log_term + (y_j - x_j)
             size += abs(log_term) + (y_j + x_j)
         return total, size
+    for j in range(n):
+        total += a[j] - 1.0
+        size += a[j] + 1.0 if a[j] >= NORMAL else np.inf  # so tiny that its logarithm needs care
+    for _ in range(HALVINGS):  # one logarithm for the product of 2^HALVINGS ratios
+        n = _halved(a[:n], b)
+        a, b = b, a
+    for j in range(n):
+        size += 0.0 if NORMAL <= a[j] < np.inf else np.inf  # beyond float64: entry by entry
+    logarithm(a[:n])
+    for j in range(n):
+        total -= a[j]
+        size += abs(a[j])
+    return total, size
+
+
+@inner
+def _power_sums(x, y, beta, a, b):
+    """As `_sums`, for beta other than 2, 1 and 0."""
+    n, total, size = len(y), 0.0, 0.0
     for j in range(n):
         a[j] = x[j]
         b[j] = y[j] if beta > 1 else max(np.float64(y[j]), FLOOR if x[j] > 0 else TINY)
@@ -130,10 +124,26 @@ def _sums(x, y, beta, a, b):
     return total / scale, size / abs(scale)
 
 
+@inner
+def _sums(x, y, beta, has_powers, a, b):
+    """The sum of (1), and the sum of its terms' sizes. a and b are room for a row."""
+    if has_powers is not None:
+        return _power_sums(x, y, beta, a, b)
+    if beta == 1 or beta == 0:
+        return _logarithmic_sums(x, y, beta, a, b)
+    square = size = 0.0
+    for j in range(len(y)):
+        x_j = np.float64(x[j])
+        residual = x_j - y[j]
+        square += residual * residual
+        size += x_j * x_j
+    return 0.5 * square, 0.5 * square if y.itemsize == 8 else 0.5 * size  # in float64 nothing cancels
+
+
 @inlined
-def _row(x, w, Ht, y, beta, a, b):
+def _row(x, w, Ht, y, beta, has_powers, a, b):
     """The sum of d(x | y) over a row, y = H'w: of (1), unless that has lost its digits, or y has too few."""
-    total, size = _sums(x, y, beta, a, b)
+    total, size = _sums(x, y, beta, has_powers, a, b)
     cancelled = CANCELLED if y.itemsize == 8 else CANCELLED_32
     if LEAST < size < MOST and total >= cancelled * size:
         return total
@@ -164,8 +174,8 @@ def _product(W, H, room):
     return WH
 
 
-@inlined
-def _rows_dense(c, X, W, Ht, beta, bounds, totals):
+@inner
+def _rows_dense(c, X, W, Ht, beta, has_powers, bounds, totals):
     X, W = X[bounds[c] : bounds[c + 1]], W[bounds[c] : bounds[c + 1]]
     n_rows = len(W)
     most, width, WH_room, H_room = _room(n_rows, Ht, W)
@@ -173,19 +183,20 @@ def _rows_dense(c, X, W, Ht, beta, bounds, totals):
     total = 0.0
     for left in range(0, len(Ht), width):
         h = Ht[left : left + width]
-        H = tile_of_H(H_room, h, False)
+        H = tile_of_H(H_room, h, len(h) == 0)
         for start in range(0, n_rows, most):
             n = min(most, n_rows - start)
             WH = _product(W[start : start + n], H, WH_room)
             for i in range(n):
                 x, w = X[start + i][left : left + len(h)], W[start + i]
-                total += _row(x, w, h, WH[i], beta, a, b)
+                total += _row(x, w, h, WH[i], beta, has_powers, a, b)
     totals[c] = total
 
 
 @inner
-def _rows_csr(indptr, indices, data, W, Ht, beta):
-    """All entries of the rows, stored or not. indptr begins at the chunk's first row."""
+def _rows_csr(c, indptr, indices, data, W, Ht, beta, has_powers, bounds, totals):
+    """All entries of the rows, stored or not."""
+    W, indptr = W[bounds[c] : bounds[c + 1]], indptr[bounds[c] : bounds[c + 1] + 1]
     n_rows = len(W)
     most, width, WH_room, H_room = _room(n_rows, Ht, W)
     a, b = np.empty(width), np.empty(width)
@@ -193,7 +204,7 @@ def _rows_csr(indptr, indices, data, W, Ht, beta):
     total = 0.0
     for left in range(0, len(Ht), width):
         h = Ht[left : left + width]
-        H = tile_of_H(H_room, h, False)
+        H = tile_of_H(H_room, h, len(h) == 0)
         for start in range(0, n_rows, most):
             n = min(most, n_rows - start)
             WH = _product(W[start : start + n], H, WH_room)
@@ -203,26 +214,27 @@ def _rows_csr(indptr, indices, data, W, Ht, beta):
                 end = first_from(indices, begin, end, left + len(h))
                 for p in range(begin, end):
                     x[indices[p] - left] = data[p]
-                total += _row(x[: len(h)], W[start + i], h, WH[i], beta, a, b)
+                total += _row(x[: len(h)], W[start + i], h, WH[i], beta, has_powers, a, b)
                 for p in range(begin, end):
                     x[indices[p] - left] = 0
-    return total
+    totals[c] = total
 
 
 @inner
-def _stored_csr(indptr, indices, data, W, Ht, beta):
+def _stored_csr(c, indptr, indices, data, W, Ht, beta, bounds, totals, sizes):
     """Over the stored entries: the sum of d(x | y) - d(0 | y), and the sum of d(x | 0) for beta = 2, of x for beta = 1.
 
     The first is what the stored entries add to the divergence of WH from an X of zeros; the second says how large the
     terms were.
     """
+    W, indptr = W[bounds[c] : bounds[c + 1]], indptr[bounds[c] : bounds[c + 1] + 1]
     total = size = 0.0
     y, a, b = np.empty(len(Ht), W.dtype), np.empty(len(Ht)), np.empty(len(Ht))
     for i in range(len(W)):
         x, columns = data[indptr[i] : indptr[i + 1]], indices[indptr[i] : indptr[i + 1]]
         products(W[i], columns, Ht, y)
         if beta == 1:
-            difference, row_size = _sums(x, y[: len(x)], beta, a, b)
+            difference, row_size = _logarithmic_sums(x, y[: len(x)], beta, a, b)
             total += difference
             size += row_size
             for q in range(len(x)):
@@ -232,7 +244,7 @@ def _stored_csr(indptr, indices, data, W, Ht, beta):
                 x_q = np.float64(x[q])
                 total += x_q * (0.5 * x_q - y[q])
                 size += 0.5 * x_q * x_q
-    return total, size
+    totals[c], sizes[c] = total, size
 
 
 @inner
@@ -267,42 +279,46 @@ def _of_zeros(W, Ht, beta):
     return total
 
 
-@inlined
-def _csr_chunk(c, indptr, indices, data, W, Ht, beta, bounds, totals, sizes):
-    """All entries of the rows where sizes has no room, else the stored ones."""
-    start, stop = bounds[c], bounds[c + 1]
-    if len(sizes) == 0:
-        totals[c] = _rows_csr(indptr[start : stop + 1], indices, data, W[start:stop], Ht, beta)
-    else:
-        totals[c], sizes[c] = _stored_csr(indptr[start : stop + 1], indices, data, W[start:stop], Ht, beta)
-
-
 @parallel(chunks=lambda *arguments: len(arguments[-1]) - 1)
-def divergence_dense(X, W, Ht, beta, bounds):
+def _divergence_dense(X, W, Ht, beta, has_powers, bounds):
     """Chunks of rows of X."""
     totals = np.empty(len(bounds) - 1)
     for c in prange(len(totals)):
-        _rows_dense(np.intp(c), X, W, Ht, beta, bounds, totals)
+        _rows_dense(np.intp(c), X, W, Ht, beta, has_powers, bounds, totals)
     return _total(totals)
 
 
 @parallel(chunks=lambda *arguments: len(arguments[-1]) - 1)
+def _divergence_of_all(indptr, indices, data, W, Ht, beta, has_powers, bounds):
+    """Chunks of rows of X."""
+    totals = np.empty(len(bounds) - 1)
+    for c in prange(len(totals)):
+        _rows_csr(np.intp(c), indptr, indices, data, W, Ht, beta, has_powers, bounds, totals)
+    return _total(totals)
+
+
+@parallel(chunks=lambda *arguments: len(arguments[-1]) - 1)
+def _divergence_of_stored(indptr, indices, data, W, Ht, beta, bounds):
+    """Chunks of rows of X; then the closed form of the zeros' share."""
+    totals, sizes = np.empty(len(bounds) - 1), np.empty(len(bounds) - 1)
+    for c in prange(len(totals)):
+        _stored_csr(np.intp(c), indptr, indices, data, W, Ht, beta, bounds, totals, sizes)
+    of_zeros = _of_zeros(W, Ht, beta)
+    return of_zeros + _total(totals), of_zeros + _total(sizes)
+
+
+def divergence_dense(X, W, Ht, beta, bounds):
+    """One parallel kernel, compiled with powers only where there are some."""
+    return _divergence_dense(X, W, Ht, beta, powers_or_none(beta), bounds)
+
+
 def divergence_csr(indptr, indices, data, W, Ht, beta, bounds):
-    """Chunks of rows of X: stored entries for beta = 2 and 1, unless cancellation forbids it, else all entries."""
-    n_chunks = len(bounds) - 1
-    totals = np.empty(n_chunks)
-    sizes = np.empty(n_chunks if beta == 1 or beta == 2 else 0)
-    for _ in range(2):
-        for c in prange(n_chunks):
-            _csr_chunk(c, indptr, indices, data, W, Ht, beta, bounds, totals, sizes)
-        if len(sizes) == 0:
-            break
-        of_zeros = _of_zeros(W, Ht, beta)
-        total, size = of_zeros + _total(totals), of_zeros + _total(sizes)
+    """Stored entries for beta = 2 and 1, unless cancellation forbids it, else all entries. Each has its own kernel."""
+    if beta == 1 or beta == 2:
+        total, size = _divergence_of_stored(indptr, indices, data, W, Ht, beta, bounds)
         if LEAST < size < MOST and total > (CANCELLED if W.itemsize == 8 else CANCELLED_32) * size:
             return total
-        sizes = sizes[:0]  # once more, over all entries
-    return _total(totals)
+    return _divergence_of_all(indptr, indices, data, W, Ht, beta, powers_or_none(beta), bounds)
 
 
 @serial

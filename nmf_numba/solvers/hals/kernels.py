@@ -198,22 +198,43 @@ def update(W, gram, cross, order):
 @parallel(chunks=lambda *arguments: len(arguments[-1]) - 1)
 def row_pass_dense(W, X, Ht, gram, l1, order, update_H, bounds):
     """Chunks of rows of X, each with sums of its own; then strips of the sums."""
-    violations, cross_H, gram_H = _room(len(bounds) - 1, Ht)
-    for c in prange(len(violations)):
-        _rows_dense(np.intp(c), W, X, Ht, gram, l1, order, update_H, bounds, violations, cross_H, gram_H)
-    for strip in prange(len(Ht) // STRIP + 1):
-        _add_in_order(np.intp(strip), cross_H, gram_H)
+    n_chunks, n_strips = len(bounds) - 1, len(Ht) // STRIP + 1
+    violations, cross_H, gram_H = _room(n_chunks, Ht)
+    for stage in range(2):  # one loop for both, since each would take a second more to compile
+        n = n_chunks if stage == 0 else n_strips
+        for c in prange(n):
+            if stage == 0:
+                _rows_dense(np.intp(c), W, X, Ht, gram, l1, order, update_H, bounds, violations, cross_H, gram_H)
+            else:
+                _add_in_order(np.intp(c), cross_H, gram_H)
     return _total(violations), cross_H[0], gram_H[0]
 
 
 @parallel(chunks=lambda *arguments: len(arguments[-1]) - 1)
 def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds):
     """Chunks of rows of X, each with sums of its own; then strips of the sums."""
-    violations, cross_H, gram_H = _room(len(bounds) - 1, Ht)
-    for c in prange(len(violations)):
-        _rows_csr(
-            np.intp(c), W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds, violations, cross_H, gram_H
-        )
-    for strip in prange(len(Ht) // STRIP + 1):
-        _add_in_order(np.intp(strip), cross_H, gram_H)
+    n_chunks, n_strips = len(bounds) - 1, len(Ht) // STRIP + 1
+    violations, cross_H, gram_H = _room(n_chunks, Ht)
+    for stage in range(2):  # as above
+        n = n_chunks if stage == 0 else n_strips
+        for c in prange(n):
+            if stage == 0:
+                _rows_csr(
+                    np.intp(c),
+                    W,
+                    indptr,
+                    indices,
+                    data,
+                    Ht,
+                    gram,
+                    l1,
+                    order,
+                    update_H,
+                    bounds,
+                    violations,
+                    cross_H,
+                    gram_H,
+                )
+            else:
+                _add_in_order(np.intp(c), cross_H, gram_H)
     return _total(violations), cross_H[0], gram_H[0]

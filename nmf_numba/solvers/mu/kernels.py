@@ -10,7 +10,7 @@ are added in order: the result does not depend on the number of threads.
 import numpy as np
 from numba import prange
 
-from nmf_numba._elementary import add, fill, first_from, gather, power, products, scatter, tile_of_H
+from nmf_numba._elementary import add, fill, first_from, gather, power, powers_or_none, products, scatter, tile_of_H
 from nmf_numba._jit import inlined, inner, parallel
 from nmf_numba._product import product
 
@@ -31,20 +31,27 @@ def _raise(x):
 
 
 @inner
-def _ratios(x, wh, p, beta):
+def _ratios(x, wh, p, beta, has_powers):
     """p <- x * wh^(beta-2), and wh <- wh^(beta-1) unless beta = 1; floored where the power is negative."""
-    floor, n = wh.dtype.type(FLOOR), len(wh)
-    one, root_floor = wh.dtype.type(1), np.sqrt(floor)
-    if beta == 1:
-        for j in range(n):
-            p[j] = x[j] / max(wh[j], floor)
+    if has_powers is not None:
+        _ratios_by_powers(x, wh, p, beta)
         return
-    if beta == 0:  # here and at 0.5 and 1.5: one pass over the block instead of a pass for each power
-        for j in range(n):
+    floor, one = wh.dtype.type(FLOOR), wh.dtype.type(1)
+    if beta == 1:
+        for j in range(len(wh)):
+            p[j] = x[j] / max(wh[j], floor)
+    else:  # beta = 0: one pass over the block instead of a pass for each power
+        for j in range(len(wh)):
             wh[j] = one / max(wh[j], floor)
             p[j] = x[j] * (wh[j] * wh[j])
-        return
-    if beta == 0.5:
+
+
+@inner
+def _ratios_by_powers(x, wh, p, beta):
+    """As `_ratios`, for beta other than 1 and 0."""
+    floor, n = wh.dtype.type(FLOOR), len(wh)
+    one, root_floor = wh.dtype.type(1), np.sqrt(floor)
+    if beta == 0.5:  # here and at 1.5: one pass again
         for j in range(n):
             inverse = one / max(wh[j], floor)
             wh[j] = np.sqrt(inverse)
@@ -75,11 +82,15 @@ def _ratios(x, wh, p, beta):
 
 
 @inner
-def _denominator_power(wh, beta):
-    """wh <- wh^(beta-1), floored where that is a negative power."""
-    if beta < 1:
-        _raise(wh)
-    power(wh, beta - 1)
+def _floored_power(x, a, has_powers):
+    """x <- x^a, floored where a < 0."""
+    if a < 0:
+        _raise(x)
+    if has_powers is not None:
+        power(x, a)
+    else:  # beta = 0: a is -1 or -2
+        for j in range(len(x)):
+            x[j] = (1 if a == -1 else 1 / x[j]) / x[j]
 
 
 @inner
@@ -124,7 +135,7 @@ def _finish_half(is_for_H, rows, num, den, total, fixed, l1, l2, beta, flush, fi
 
 
 @inlined
-def _ratios_dense(rows, x, H, left, beta, wh, p):
+def _ratios_dense(rows, x, H, left, beta, has_powers, wh, p):
     """x * (WH)^(beta-2) of a tile that begins at column left; wh <- (WH)^(beta-1) if that is not 1 or WH itself."""
     if beta == 2:
         return x
@@ -132,12 +143,12 @@ def _ratios_dense(rows, x, H, left, beta, wh, p):
     n_lines = 1 if H.shape[1] == x.shape[1] else len(rows)  # whole rows lie one after the other: one long line
     x, lines, p_lines = x.reshape(n_lines, -1), wh.reshape(n_lines, -1), p.reshape(n_lines, -1)
     for i in range(n_lines):
-        _ratios(x[i][left : left + lines.shape[1]], lines[i], p_lines[i], beta)
+        _ratios(x[i][left : left + lines.shape[1]], lines[i], p_lines[i], beta, has_powers)
     return p
 
 
-@inlined
-def _rows_dense(c, W, X, Ht, fixed, beta, l1, l2, flush, update_H, bounds, numerator_H, denominator_H):
+@inner
+def _rows_dense(c, W, X, Ht, fixed, beta, has_powers, l1, l2, flush, update_H, bounds, numerator_H, denominator_H):
     """The row pass over chunk c: numerator_H[c] and denominator_H[c] become its share of H's sums."""
     W, X = W[bounds[c] : bounds[c + 1]], X[bounds[c] : bounds[c + 1]]
     (n_rows, n_components), n_features = W.shape, len(Ht)
@@ -163,7 +174,7 @@ def _rows_dense(c, W, X, Ht, fixed, beta, l1, l2, flush, update_H, bounds, numer
                 H = tile_of_H(
                     H_tile, h[: 0 if beta == 2 else len(h)], width == n_features and (start > 0 or is_for_H > 0)
                 )
-                ratios = _ratios_dense(rows, x, H, left, beta, wh, p)
+                ratios = _ratios_dense(rows, x, H, left, beta, has_powers, wh, p)
                 if is_for_H:
                     product(numerator_H[c][left:right], ratios.T, rows, not first)
                     if general:
@@ -176,7 +187,7 @@ def _rows_dense(c, W, X, Ht, fixed, beta, l1, l2, flush, update_H, bounds, numer
 
 
 @inner
-def _stored(x, w, columns, Ht, beta, WH, i, left, p):
+def _stored(x, w, columns, Ht, beta, has_powers, WH, i, left, p):
     """x * (w H)^(beta-2) at stored entries of one row, in p.
 
     WH : of the block, from column left on, which is there anyway unless beta = 1 or 2; its row i is w H
@@ -191,16 +202,31 @@ def _stored(x, w, columns, Ht, beta, WH, i, left, p):
     else:
         wh = WH[i]
         for q in range(n):
-            p[q] = max(wh[columns[q] - left], floor) if beta < 2 else wh[columns[q] - left]
-        power(p[:n], beta - 2)
+            p[q] = wh[columns[q] - left]
+        _floored_power(p[:n], beta - 2, has_powers)
         for q in range(n):
             p[q] *= x[q]
     return p[:n]
 
 
-@inlined
+@inner
 def _rows_csr(
-    c, W, indptr, indices, data, Ht, fixed, beta, l1, l2, flush, update_H, bounds, numerator_H, denominator_H
+    c,
+    W,
+    indptr,
+    indices,
+    data,
+    Ht,
+    fixed,
+    beta,
+    has_powers,
+    l1,
+    l2,
+    flush,
+    update_H,
+    bounds,
+    numerator_H,
+    denominator_H,
 ):
     """The row pass over chunk c: numerator_H[c] and denominator_H[c] become its share of H's sums."""
     W, indptr = W[bounds[c] : bounds[c + 1]], indptr[bounds[c] : bounds[c + 1] + 1]
@@ -236,13 +262,13 @@ def _rows_csr(
                         stop = first_from(indices, begin, stop, right)
                     at[i] = stop
                     columns = indices[begin:stop]
-                    ratios = _stored(data[begin:stop], rows[i], columns, Ht, beta, wh, i, left, p)
+                    ratios = _stored(data[begin:stop], rows[i], columns, Ht, beta, has_powers, wh, i, left, p)
                     if is_for_H:
                         scatter(numerator_H[c], columns, ratios, rows[i])
                     else:
                         gather(num[i], columns, ratios, Ht)
                 if whole:
-                    _denominator_power(wh.reshape(wh.size), beta)
+                    _floored_power(wh.reshape(wh.size), beta - 1, has_powers)
                     if is_for_H:
                         product(denominator_H[c][left:right], wh.T, rows, not first)
                     else:
@@ -289,7 +315,7 @@ def _whole(denominator_H, Ht, beta):
     return whole
 
 
-@inlined
+@inner
 def _update_chunk(c, n_chunks, W, numerator, denominator, l1, l2, beta, flush):
     start, stop = c * len(W) // n_chunks, (c + 1) * len(W) // n_chunks
     _renew(W[start:stop], numerator[start:stop], denominator[start:stop], l1, l2, beta, flush)
@@ -304,38 +330,72 @@ def update(W, numerator, denominator, l1, l2, beta, flush):
 
 
 @parallel(chunks=lambda *arguments: len(arguments[-1]) - 1)
-def row_pass_dense(W, X, Ht, beta, l1, l2, flush, update_H, bounds):
+def _row_pass_dense(W, X, Ht, beta, has_powers, l1, l2, flush, update_H, bounds):
     """Chunks of rows of X, each with sums of its own; then strips of the sums."""
-    fixed, numerator_H, denominator_H = _room(len(bounds) - 1, Ht, beta)
-    for c in prange(len(bounds) - 1):
-        _rows_dense(np.intp(c), W, X, Ht, fixed, beta, l1, l2, flush, update_H, bounds, numerator_H, denominator_H)
-    for strip in prange(max(len(Ht), Ht.shape[1]) // STRIP + 1):
-        _add_in_order(np.intp(strip), numerator_H, denominator_H)
+    n_chunks, n_strips = len(bounds) - 1, max(len(Ht), Ht.shape[1]) // STRIP + 1
+    fixed, numerator_H, denominator_H = _room(n_chunks, Ht, beta)
+    for stage in range(2):  # one loop for both, since each would take a second more to compile
+        n = n_chunks if stage == 0 else n_strips
+        for c in prange(n):
+            if stage == 0:
+                _rows_dense(
+                    np.intp(c),
+                    W,
+                    X,
+                    Ht,
+                    fixed,
+                    beta,
+                    has_powers,
+                    l1,
+                    l2,
+                    flush,
+                    update_H,
+                    bounds,
+                    numerator_H,
+                    denominator_H,
+                )
+            else:
+                _add_in_order(np.intp(c), numerator_H, denominator_H)
     return numerator_H[0], _whole(denominator_H[0], Ht, beta)
 
 
 @parallel(chunks=lambda *arguments: len(arguments[-1]) - 1)
-def row_pass_csr(W, indptr, indices, data, Ht, beta, l1, l2, flush, update_H, bounds):
+def _row_pass_csr(W, indptr, indices, data, Ht, beta, has_powers, l1, l2, flush, update_H, bounds):
     """Chunks of rows of X, each with sums of its own; then strips of the sums."""
-    fixed, numerator_H, denominator_H = _room(len(bounds) - 1, Ht, beta)
-    for c in prange(len(bounds) - 1):
-        _rows_csr(
-            np.intp(c),
-            W,
-            indptr,
-            indices,
-            data,
-            Ht,
-            fixed,
-            beta,
-            l1,
-            l2,
-            flush,
-            update_H,
-            bounds,
-            numerator_H,
-            denominator_H,
-        )
-    for strip in prange(max(len(Ht), Ht.shape[1]) // STRIP + 1):
-        _add_in_order(np.intp(strip), numerator_H, denominator_H)
+    n_chunks, n_strips = len(bounds) - 1, max(len(Ht), Ht.shape[1]) // STRIP + 1
+    fixed, numerator_H, denominator_H = _room(n_chunks, Ht, beta)
+    for stage in range(2):  # as above
+        n = n_chunks if stage == 0 else n_strips
+        for c in prange(n):
+            if stage == 0:
+                _rows_csr(
+                    np.intp(c),
+                    W,
+                    indptr,
+                    indices,
+                    data,
+                    Ht,
+                    fixed,
+                    beta,
+                    has_powers,
+                    l1,
+                    l2,
+                    flush,
+                    update_H,
+                    bounds,
+                    numerator_H,
+                    denominator_H,
+                )
+            else:
+                _add_in_order(np.intp(c), numerator_H, denominator_H)
     return numerator_H[0], _whole(denominator_H[0], Ht, beta)
+
+
+def row_pass_dense(W, X, Ht, beta, l1, l2, flush, update_H, bounds):
+    """One parallel kernel, compiled with powers only where there are some."""
+    return _row_pass_dense(W, X, Ht, beta, powers_or_none(beta), l1, l2, flush, update_H, bounds)
+
+
+def row_pass_csr(W, indptr, indices, data, Ht, beta, l1, l2, flush, update_H, bounds):
+    """One parallel kernel, compiled with powers only where there are some."""
+    return _row_pass_csr(W, indptr, indices, data, Ht, beta, powers_or_none(beta), l1, l2, flush, update_H, bounds)
