@@ -187,11 +187,11 @@ class Run:
 
     def timed(self, move: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
         """Do a part of an iteration while the clock runs."""
-        from nmf_numba._jit import threads  # noqa: PLC0415  (imports Numba, which takes its time)
-
+        if not self.held:
+            with self.hold():
+                return self.timed(move, *arguments, **more)
         before = time.perf_counter()
-        held = contextlib.nullcontext() if self.held else threads(self.n_threads)
-        with held, np.errstate(all="ignore"):  # what overflows is refused by check_finite
+        with np.errstate(all="ignore"):  # what overflows is refused by check_finite
             result = move(*arguments, **more)
         self.seconds += time.perf_counter() - before
         return result
@@ -250,7 +250,7 @@ class Run:
                     violation += self.timed(solver.update, Ht, sums)
                 data_fit = self.shortcut(sums) if self.rows is not None else None
                 del sums  # its memory is used again
-            validation.check_finite(W, Ht if self.update_H else W, n_iter)
+            validation.check_finite((W, Ht) if self.update_H else (W,), n_iter)
             half = "H" if self.every == "half" and self.update_H and n_iter > 0 else None
             step = self.step(n_iter, violation, half=half, _equations=equations)
             step.stop_reason = self.why_last(step, rule.met(step))

@@ -437,12 +437,14 @@ def check_penalties(penalties: Iterable[float], dtype: Any) -> None:
         )
 
 
-def check_finite(W: Float, Ht: Float, n_iter: int) -> None:
+def check_finite(factors: Iterable[Float], n_iter: int) -> None:
     """Refuse factors that have overflowed."""
-    if not (np.isfinite(W.max()) and np.isfinite(Ht.max())):
+    for factor in factors:
+        if math.isfinite(factor.max()):
+            continue
         raise ValueError(
-            f"The factors overflowed {W.dtype} in iteration {n_iter}: X, the start or the penalties are too large. "
-            "Divide X by a constant, for example X / X.max(), or use float64."
+            f"The factors overflowed {factor.dtype} in iteration {n_iter}: X, the start or the penalties are too "
+            "large. Divide X by a constant, for example X / X.max(), or use float64."
         )
 
 

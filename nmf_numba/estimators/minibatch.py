@@ -248,7 +248,7 @@ class MiniBatchNMF(Factorizer):
                 sums = run.timed(solver.row_pass, W, run.Ht, update_H=True)[1]
             terms = evaluate(solver.problem, W, run.Ht, run.engine, dtype=W.dtype)
             run.timed(solver.update_with_past, run.Ht, sums, self._past, self._weight)
-            validation.check_finite(W, run.Ht, n_step)
+            validation.check_finite((W, run.Ht), n_step)
             cost = (terms.total + terms.l2_W + terms.l2_H) / len(W)  # scikit-learn counts L2 penalties twice here
             met = rule.met(n_step, cost, len(W) / (len(run.W) + 1), _distance(run.Ht, before))
             step = Step(n_step, W, run.Ht.T, math.nan, run.seconds, None, solver.problem, run.engine)
@@ -299,7 +299,7 @@ class MiniBatchNMF(Factorizer):
             sums = self._solve(run, solver, run.W, self.fresh_restarts_max_iter, with_sums=True)
             run.timed(solver.update_with_past, run.Ht, sums, self._past, self._weight)
         self.n_steps_ += 1
-        validation.check_finite(run.W, run.Ht, self.n_steps_)
+        validation.check_finite((run.W, run.Ht), self.n_steps_)
         self.components_ = np.ascontiguousarray(run.Ht.T)
         self.n_components_ = len(self.components_)
         return self

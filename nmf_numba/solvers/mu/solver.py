@@ -11,6 +11,8 @@ from nmf_numba.problem import Problem
 from nmf_numba.solvers.solver import Solver
 from nmf_numba.validation import Float
 
+LEAST_NORMAL = {np.dtype(kind).char: float(np.finfo(kind).tiny) for kind in (np.float32, np.float64)}
+
 FLUSH = 2.0**-52  # float64's epsilon, for both dtypes
 
 
@@ -43,7 +45,7 @@ class MultiplicativeUpdates(Solver):
         Powers of WH need it for beta < 1. For beta = 1 only H is flushed: an entry of W that has shrunk to 1e-16 can
         still grow back, and does on the digits.
         """
-        return FLUSH if small_beta else float(np.finfo(self.problem.X.dtype).tiny)
+        return FLUSH if small_beta else LEAST_NORMAL[self.problem.X.dtype.char]
 
     def row_pass(self, W: Float, Ht: Float, *, update_H: bool) -> tuple[float, Any]:
         """Renew W; the sums are H's numerator and denominator."""
