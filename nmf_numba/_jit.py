@@ -9,6 +9,7 @@ import contextlib
 import functools
 import os
 import threading
+import time
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -100,6 +101,19 @@ def inlined(function: Callable[..., Any]) -> Any:
 def exact(function: Callable[..., Any]) -> Any:
     """Compile like `inner`, but compute what is written: for arithmetic that relies on how it rounds or overflows."""
     return _compile(function, fastmath={"contract"}, **INNER)
+
+
+# A clock that kernels can read, where the C library has this one.
+HAS_CLOCK = hasattr(time, "CLOCK_MONOTONIC")
+_CLOCK = getattr(time, "CLOCK_MONOTONIC", 0)
+_clock_gettime = numba.types.ExternalFunction("clock_gettime", numba.int32(numba.int32, numba.types.voidptr))
+
+
+@serial
+def nanoseconds(room: Any) -> Any:
+    """Return the time since some moment. room : two int64, for the C library's answer."""
+    _clock_gettime(_CLOCK, room.ctypes)
+    return room[0] * 1_000_000_000 + room[1]
 
 
 class _Launcher:

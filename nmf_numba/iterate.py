@@ -196,6 +196,19 @@ class Run:
         self.seconds += time.perf_counter() - before
         return result
 
+    def measured_row_pass(self) -> tuple[float, Any]:
+        """Do a row pass that measures the divergence before it, for the trace's last row, off the clock."""
+        before = self.seconds
+        violation, sums, divergence, share = self.timed(
+            self.solver.measured_row_pass, self.W, self.Ht, update_H=self.update_H
+        )
+        self.seconds -= share * (self.seconds - before)
+        rows = self.rows or []
+        n_iter, seconds, last_violation, terms = rows[-1]
+        if math.isnan(terms.data_fit):
+            rows[-1] = (n_iter, seconds, last_violation, dataclasses.replace(terms, data_fit=divergence))
+        return violation, sums
+
     def why_last(self, step: Step, met: bool) -> str | None:
         """Return why this is the last step, if it is."""
         if met:
@@ -228,8 +241,9 @@ class Run:
         rule = STOPPING[self.solver.stopping](self.tol)
         reporter = Reporter(self.max_iter) if self.verbose else None
         solver, W, Ht, violation, data_fit = self.solver, self.W, self.Ht, math.nan, None
+        measures = self.rows is not None and self.every_row and self.engine == "numba" and solver.measures
         if self.engine == "numba":
-            self.timed(solver.warm_up, W, Ht, update_H=self.update_H)
+            self.timed(solver.warm_up, W, Ht, update_H=self.update_H, measured=measures)
         self.seconds = 0.0
         equations = None if self.update_H else self.timed(solver.equations_of_W, Ht)
         for n_iter in range(self.max_iter + 1):
@@ -240,7 +254,9 @@ class Run:
                     violation += coordinate.violation
                     yield self.step(n_iter, violation, coordinate=coordinate)
             elif n_iter > 0:
-                if equations is None:
+                if measures:
+                    violation, sums = self.measured_row_pass()
+                elif equations is None:
                     violation, sums = self.timed(solver.row_pass, W, Ht, update_H=self.update_H)
                 else:
                     violation, sums = self.timed(solver.renew, W, equations), None
@@ -257,6 +273,8 @@ class Run:
             if reporter is not None:
                 reporter.report(step)
             if self.rows is not None and self.is_row(step, data_fit):
+                if measures and step.stop_reason is None and "_objective" not in vars(step):
+                    data_fit = math.nan  # the next row pass finds it
                 self.rows.append((n_iter, step.seconds, violation, self.measured(step, data_fit)))
             yield step
             if step.stop_reason is not None:

@@ -78,9 +78,37 @@ def _halved(a, b):
 
 
 @inner
-def _logarithmic_sums(x, y, beta, a, b):
+def _KL_sums(x, y, of_x, a):
+    """As `_sums` for beta = 1, where X's part is kept: x log x - x, which leaves y - x log y."""
+    n, total, size = len(y), 0.0, 0.0
+    if np.isnan(of_x[0]):
+        for j in range(n):
+            a[j] = x[j]
+        logarithm(a[:n])
+        for j in range(n):
+            x_j = np.float64(x[j])
+            total += x_j * a[j] - x_j
+            size += abs(x_j * a[j]) + x_j
+        of_x[0], of_x[1] = total, size
+    for j in range(n):
+        a[j] = max(np.float64(y[j]), FLOOR)
+    logarithm(a[:n])
+    total, size = of_x[0], of_x[1]
+    for j in range(n):
+        x_j, y_j = np.float64(x[j]), np.float64(y[j])
+        log_term, y_j = x_j * a[j], max(y_j, FLOOR) if x_j > 0 else y_j
+        total += y_j - log_term
+        size += y_j + abs(log_term)
+    return total, size
+
+
+@inner
+def _logarithmic_sums(x, y, beta, of_x, a, b):
     """As `_sums`, for beta = 1 and 0."""
     n, total, size = len(y), 0.0, 0.0
+    if of_x is not None:
+        if beta == 1:
+            return _KL_sums(x, y, of_x, a)
     for j in range(n):
         a[j] = np.float64(x[j]) / max(np.float64(y[j]), FLOOR)
     if beta == 1:
@@ -107,30 +135,49 @@ def _logarithmic_sums(x, y, beta, a, b):
 
 
 @inner
-def _power_sums(x, y, beta, a, b):
-    """As `_sums`, for beta other than 2, 1 and 0."""
-    n, total, size = len(y), 0.0, 0.0
-    for j in range(n):
+def _sum_of_powers(x, beta, a):
+    """The sum of x^beta."""
+    total = 0.0
+    for j in range(len(x)):
         a[j] = x[j]
-        b[j] = y[j] if beta > 1 else max(np.float64(y[j]), FLOOR if x[j] > 0 else TINY)
-    for room, exponent in ((a[:n], beta), (b[:n], beta - 1)):
-        power(room, exponent)
-    for j in range(n):
-        y_j = max(np.float64(y[j]), FLOOR) if x[j] > 0 and beta < 1 else np.float64(y[j])
-        first, second, third = a[j], (beta - 1) * (b[j] * y_j), beta * (x[j] * b[j])
-        total += (first - third) + second
-        size += first + abs(second) + abs(third)
-    scale = beta * (beta - 1)
-    return total / scale, size / abs(scale)
+    power(a[: len(x)], beta)
+    for j in range(len(x)):
+        total += a[j]
+    return total
 
 
 @inner
-def _sums(x, y, beta, has_powers, a, b):
-    """The sum of (1), and the sum of its terms' sizes. a and b are room for a row."""
+def _power_sums(x, y, beta, of_x, a, b):
+    """As `_sums`, for beta other than 2, 1 and 0."""
+    n, first, second, third = len(y), 0.0, 0.0, 0.0
+    if of_x is None:
+        first = _sum_of_powers(x, beta, a)
+    else:
+        if np.isnan(of_x[0]):
+            of_x[0] = _sum_of_powers(x, beta, a)
+        first = of_x[0]
+    for j in range(n):
+        b[j] = y[j] if beta > 1 else max(np.float64(y[j]), FLOOR if x[j] > 0 else TINY)
+    power(b[:n], beta - 1)
+    for j in range(n):
+        y_j = max(np.float64(y[j]), FLOOR) if x[j] > 0 and beta < 1 else np.float64(y[j])
+        second += b[j] * y_j
+        third += x[j] * b[j]
+    scale, second, third = beta * (beta - 1), (beta - 1) * second, beta * third
+    return (first - third + second) / scale, (first + abs(second) + abs(third)) / abs(scale)
+
+
+@inner
+def _sums(x, y, beta, has_powers, of_x, a, b):
+    """The sum of (1), and the sum of its terms' sizes.
+
+    of_x : None, or where X's own part of these is kept: NaN as long as it is not known
+    a, b : room for as many numbers
+    """
     if has_powers is not None:
-        return _power_sums(x, y, beta, a, b)
+        return _power_sums(x, y, beta, of_x, a, b)
     if beta == 1 or beta == 0:
-        return _logarithmic_sums(x, y, beta, a, b)
+        return _logarithmic_sums(x, y, beta, of_x, a, b)
     square = size = 0.0
     for j in range(len(y)):
         x_j = np.float64(x[j])
@@ -141,9 +188,12 @@ def _sums(x, y, beta, has_powers, a, b):
 
 
 @inlined
-def _row(x, w, Ht, y, beta, has_powers, a, b):
-    """The sum of d(x | y) over a row, y = H'w: of (1), unless that has lost its digits, or y has too few."""
-    total, size = _sums(x, y, beta, has_powers, a, b)
+def _line(x, W, Ht, y, beta, has_powers, of_x, a, b):
+    """The sum of d(x | y) over some rows, one after the other in x and in y, their WH.
+
+    It is the sum of (1), unless that has lost its digits, or y has too few.
+    """
+    total, size = _sums(x, y, beta, has_powers, of_x, a, b)
     cancelled = CANCELLED if y.itemsize == 8 else CANCELLED_32
     if LEAST < size < MOST and total >= cancelled * size:
         return total
@@ -151,10 +201,27 @@ def _row(x, w, Ht, y, beta, has_powers, a, b):
     for j in range(len(y)):
         x_j, y_j = np.float64(x[j]), np.float64(y[j])
         if y.itemsize == 4:
-            y_j = 0.0
+            w, h, y_j = W[j // len(Ht)], Ht[j % len(Ht)], 0.0
             for t in range(len(w)):
-                y_j += np.float64(w[t]) * np.float64(Ht[j, t])
+                y_j += np.float64(w[t]) * np.float64(h[t])
         total += 0.5 * (x_j - y_j) ** 2 if beta == 2 else _entry(x_j, y_j, beta)
+    return total
+
+
+@inlined
+def _lines(X, left, W, Ht, WH, beta, has_powers, of_X, a, b):
+    """The sum of d(X | WH) over a block of rows, from column left on: in lines of as many rows as there is room for.
+
+    of_X : as of_x in `_sums`, one for each row
+    """
+    n_rows, n_columns = WH.shape
+    step = max(1, len(a) // n_columns) if n_columns == X.shape[1] else 1
+    total = 0.0
+    for i in range(0, n_rows, step):
+        n = min(step, n_rows - i)
+        x = X[i : i + n].reshape(-1)[left : left + n * n_columns]
+        of_x = None if of_X is None else of_X[i]
+        total += _line(x, W[i : i + n], Ht, WH[i : i + n].reshape(-1), beta, has_powers, of_x, a, b)
     return total
 
 
@@ -179,7 +246,7 @@ def _rows_dense(c, X, W, Ht, beta, has_powers, bounds, totals):
     X, W = X[bounds[c] : bounds[c + 1]], W[bounds[c] : bounds[c + 1]]
     n_rows = len(W)
     most, width, WH_room, H_room = _room(n_rows, Ht, W)
-    a, b = np.empty(width), np.empty(width)  # not parts of one array, for which loops over both became no vectors
+    a, b = np.empty(TILE), np.empty(TILE)  # not parts of one array, for which loops over both became no vectors
     total = 0.0
     for left in range(0, len(Ht), width):
         h = Ht[left : left + width]
@@ -187,9 +254,7 @@ def _rows_dense(c, X, W, Ht, beta, has_powers, bounds, totals):
         for start in range(0, n_rows, most):
             n = min(most, n_rows - start)
             WH = _product(W[start : start + n], H, WH_room)
-            for i in range(n):
-                x, w = X[start + i][left : left + len(h)], W[start + i]
-                total += _row(x, w, h, WH[i], beta, has_powers, a, b)
+            total += _lines(X[start : start + n], left, W[start : start + n], h, WH, beta, has_powers, None, a, b)
     totals[c] = total
 
 
@@ -214,7 +279,7 @@ def _rows_csr(c, indptr, indices, data, W, Ht, beta, has_powers, bounds, totals)
                 end = first_from(indices, begin, end, left + len(h))
                 for p in range(begin, end):
                     x[indices[p] - left] = data[p]
-                total += _row(x[: len(h)], W[start + i], h, WH[i], beta, has_powers, a, b)
+                total += _line(x[: len(h)], W[start + i : start + i + 1], h, WH[i], beta, has_powers, None, a, b)
                 for p in range(begin, end):
                     x[indices[p] - left] = 0
     totals[c] = total
@@ -234,7 +299,7 @@ def _stored_csr(c, indptr, indices, data, W, Ht, beta, bounds, totals, sizes):
         x, columns = data[indptr[i] : indptr[i + 1]], indices[indptr[i] : indptr[i + 1]]
         products(W[i], columns, Ht, y)
         if beta == 1:
-            difference, row_size = _logarithmic_sums(x, y[: len(x)], beta, a, b)
+            difference, row_size = _logarithmic_sums(x, y[: len(x)], beta, None, a, b)
             total += difference
             size += row_size
             for q in range(len(x)):

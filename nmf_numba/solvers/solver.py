@@ -98,6 +98,15 @@ class Solver(abc.ABC):
     def update(self, Ht: Float, sums: Any) -> float:
         """Renew Ht, which is H transposed, in place from the sums and return its violation."""
 
+    @property
+    def measures(self) -> bool:
+        """Whether `measured_row_pass` costs less than a row pass and a look at the objective."""
+        return False
+
+    def measured_row_pass(self, W: Float, Ht: Float, *, update_H: bool) -> tuple[float, Any, float, float]:
+        """Do a row pass; return what it returns, the divergence before it, and the share of the time that took."""
+        raise NotImplementedError
+
     def normal_equations(self, sums: Any) -> tuple[Float, Float] | None:
         """Return X'W and W'W if the sums have them, without penalties: the Frobenius loss then needs no pass over X."""
         return None
@@ -114,7 +123,7 @@ class Solver(abc.ABC):
         """Do one iteration in plain Python and yield every entry as it is renewed, if the solver works that way."""
         raise NotImplementedError
 
-    def warm_up(self, W: Float, Ht: Float, *, update_H: bool) -> None:
+    def warm_up(self, W: Float, Ht: Float, *, update_H: bool, measured: bool = False) -> None:
         """Compile what an iteration needs: do one on a tiny problem of the same types, in chunks if this one is."""
         problem = self.problem.tiny(min(len(Ht), WARM_UP_ROWS))
         rng = np.random.default_rng(0)
@@ -126,6 +135,7 @@ class Solver(abc.ABC):
             W = np.ones_like(W[:WARM_UP_ROWS])
             small.renew(W, (np.ones_like(W), *equations[1:]))
             return
-        _, sums = small.row_pass(np.ones((2, self.n_components), W.dtype), Ht, update_H=update_H)
+        row_pass: Any = small.measured_row_pass if measured else small.row_pass
+        _, sums, *_ = row_pass(np.ones((2, self.n_components), W.dtype), Ht, update_H=update_H)
         if update_H:
             small.update(Ht, sums)

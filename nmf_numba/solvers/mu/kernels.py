@@ -11,8 +11,10 @@ import numpy as np
 from numba import prange
 
 from nmf_numba._elementary import add, fill, first_from, gather, power, powers_or_none, products, scatter, tile_of_H
-from nmf_numba._jit import inlined, inner, parallel
+from nmf_numba._jit import inlined, inner, nanoseconds, parallel
 from nmf_numba._product import product
+from nmf_numba.objective.kernels import _lines as divergence
+from nmf_numba.objective.kernels import divergence_dense
 
 FLOOR = 2.0**-23  # as in reference.py
 
@@ -135,12 +137,11 @@ def _finish_half(is_for_H, rows, num, den, total, fixed, l1, l2, beta, flush, fi
 
 
 @inlined
-def _ratios_dense(rows, x, H, left, beta, has_powers, wh, p):
-    """x * (WH)^(beta-2) of a tile that begins at column left; wh <- (WH)^(beta-1) if that is not 1 or WH itself."""
+def _ratios_dense(x, left, beta, has_powers, wh, p):
+    """x * wh^(beta-2) of a tile that begins at column left; wh <- wh^(beta-1) if that is not 1 or wh itself."""
     if beta == 2:
         return x
-    product(wh, rows, H, False)
-    n_lines = 1 if H.shape[1] == x.shape[1] else len(rows)  # whole rows lie one after the other: one long line
+    n_lines = 1 if wh.shape[1] == x.shape[1] else len(wh)  # whole rows lie one after the other: one long line
     x, lines, p_lines = x.reshape(n_lines, -1), wh.reshape(n_lines, -1), p.reshape(n_lines, -1)
     for i in range(n_lines):
         _ratios(x[i][left : left + lines.shape[1]], lines[i], p_lines[i], beta, has_powers)
@@ -148,8 +149,14 @@ def _ratios_dense(rows, x, H, left, beta, has_powers, wh, p):
 
 
 @inner
-def _rows_dense(c, W, X, Ht, fixed, beta, has_powers, l1, l2, flush, update_H, bounds, numerator_H, denominator_H):
-    """The row pass over chunk c: numerator_H[c] and denominator_H[c] become its share of H's sums."""
+def _rows_dense(
+    c, W, X, Ht, fixed, beta, has_powers, l1, l2, flush, update_H, bounds, numerator_H, denominator_H, of_X, measured
+):
+    """The row pass over chunk c: numerator_H[c] and denominator_H[c] become its share of H's sums.
+
+    of_X : None, or where each row's and tile's own part of the divergence is kept
+    measured : None, or measured[c] becomes the chunk's divergence before, the time that took, and its whole time
+    """
     W, X = W[bounds[c] : bounds[c + 1]], X[bounds[c] : bounds[c + 1]]
     (n_rows, n_components), n_features = W.shape, len(Ht)
     general = beta != 1 and beta != 2  # both numerator and denominator need a power of WH
@@ -158,6 +165,9 @@ def _rows_dense(c, W, X, Ht, fixed, beta, has_powers, l1, l2, flush, update_H, b
     WH, P = np.empty(room, W.dtype), np.empty(room, W.dtype)
     numerator, denominator = np.empty((most, n_components), W.dtype), np.empty((most, n_components), W.dtype)
     H_tile = np.empty(n_components * width if beta != 2 else 0, W.dtype)
+    if measured is not None:
+        clock, a, b = np.empty(2, np.int64), np.empty(TILE), np.empty(TILE)
+        begin, measured[c, 0], measured[c, 1] = nanoseconds(clock), 0.0, 0.0
     if n_rows == 0 or not update_H:
         fill(numerator_H[c], 0)
     if n_rows == 0 or not update_H or beta == 1:
@@ -174,7 +184,15 @@ def _rows_dense(c, W, X, Ht, fixed, beta, has_powers, l1, l2, flush, update_H, b
                 H = tile_of_H(
                     H_tile, h[: 0 if beta == 2 else len(h)], width == n_features and (start > 0 or is_for_H > 0)
                 )
-                ratios = _ratios_dense(rows, x, H, left, beta, has_powers, wh, p)
+                if beta != 2:
+                    product(wh, rows, H, False)
+                if measured is not None:
+                    if not is_for_H:  # wh is still that of the W and H before
+                        began = nanoseconds(clock)
+                        of_x = of_X[bounds[c] + start : bounds[c] + start + n, left // width]
+                        measured[c, 0] += divergence(x, left, rows, h, wh, beta, has_powers, of_x, a, b)
+                        measured[c, 1] += nanoseconds(clock) - began
+                ratios = _ratios_dense(x, left, beta, has_powers, wh, p)
                 if is_for_H:
                     product(numerator_H[c][left:right], ratios.T, rows, not first)
                     if general:
@@ -184,6 +202,8 @@ def _rows_dense(c, W, X, Ht, fixed, beta, has_powers, l1, l2, flush, update_H, b
                     if general:
                         product(den, wh, h, left > 0)
             _finish_half(is_for_H, rows, num, den, denominator_H[c], fixed, l1, l2, beta, flush, first)
+    if measured is not None:
+        measured[c, 2] = nanoseconds(clock) - begin
 
 
 @inner
@@ -330,7 +350,7 @@ def update(W, numerator, denominator, l1, l2, beta, flush):
 
 
 @parallel(chunks=lambda *arguments: len(arguments[-1]) - 1)
-def _row_pass_dense(W, X, Ht, beta, has_powers, l1, l2, flush, update_H, bounds):
+def _row_pass_dense(W, X, Ht, beta, has_powers, l1, l2, flush, update_H, of_X, measured, bounds):
     """Chunks of rows of X, each with sums of its own; then strips of the sums."""
     n_chunks, n_strips = len(bounds) - 1, max(len(Ht), Ht.shape[1]) // STRIP + 1
     fixed, numerator_H, denominator_H = _room(n_chunks, Ht, beta)
@@ -353,6 +373,8 @@ def _row_pass_dense(W, X, Ht, beta, has_powers, l1, l2, flush, update_H, bounds)
                     bounds,
                     numerator_H,
                     denominator_H,
+                    of_X,
+                    measured,
                 )
             else:
                 _add_in_order(np.intp(c), numerator_H, denominator_H)
@@ -393,7 +415,16 @@ def _row_pass_csr(W, indptr, indices, data, Ht, beta, has_powers, l1, l2, flush,
 
 def row_pass_dense(W, X, Ht, beta, l1, l2, flush, update_H, bounds):
     """One parallel kernel, compiled with powers only where there are some."""
-    return _row_pass_dense(W, X, Ht, beta, powers_or_none(beta), l1, l2, flush, update_H, bounds)
+    return _row_pass_dense(W, X, Ht, beta, powers_or_none(beta), l1, l2, flush, update_H, None, None, bounds)
+
+
+def measured_row_pass_dense(W, X, Ht, beta, l1, l2, flush, update_H, of_X, measured, bounds):
+    """The same kernel: where WH is made for W anyway, as for all beta but 2, the divergence needs little more."""
+    if beta == 2:
+        total = divergence_dense(X, W, Ht, beta, bounds)
+        return *row_pass_dense(W, X, Ht, beta, l1, l2, flush, update_H, bounds), total
+    sums = _row_pass_dense(W, X, Ht, beta, powers_or_none(beta), l1, l2, flush, update_H, of_X, measured, bounds)
+    return *sums, measured[:, 0].sum()
 
 
 def row_pass_csr(W, indptr, indices, data, Ht, beta, l1, l2, flush, update_H, bounds):

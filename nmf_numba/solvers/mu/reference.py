@@ -16,6 +16,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from nmf_numba.objective.reference import divergence_dense
+
 FLOOR = 2.0**-23  # float32's epsilon, for both dtypes: what WH is raised to where it has a negative power
 
 
@@ -80,3 +82,13 @@ def row_pass_csr(W, indptr, indices, data, Ht, beta, l1, l2, flush, update_H, bo
             numerator_H[columns] += (x * power(WH[:, columns], beta - 2)).T @ row  # (2), transposed
             denominator_H += power(WH, beta - 1).T @ row
     return numerator_H, denominator_H
+
+
+def measured_row_pass_dense(W, X, Ht, beta, l1, l2, flush, update_H, of_X, measured, bounds):
+    """`row_pass_dense`, and as a third result the divergence before it.
+
+    of_X : (n_rows, n_tiles, 2), NaN at first: where the kernels keep what depends on X alone
+    measured : (n_blocks, 3), where the kernels leave what each block adds to that, its time, and the block's whole time
+    """
+    divergence = divergence_dense(X, W, Ht, beta, bounds)
+    return *row_pass_dense(W, X, Ht, beta, l1, l2, flush, update_H, bounds), divergence

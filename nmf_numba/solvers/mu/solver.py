@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nmf_numba._cached import cached_property
 from nmf_numba.problem import Problem
 from nmf_numba.solvers.solver import Solver
 from nmf_numba.validation import Float
@@ -47,20 +48,35 @@ class MultiplicativeUpdates(Solver):
         """
         return FLUSH if small_beta else LEAST_NORMAL[self.problem.X.dtype.char]
 
+    def _arguments(self, W: Float, Ht: Float, update_H: bool) -> tuple[Any, ...]:
+        problem = self.problem
+        flush = self._flush(problem.beta < 1)
+        return W, *problem.arrays, Ht, problem.beta, problem.l1_W, problem.l2_W, flush, update_H
+
     def row_pass(self, W: Float, Ht: Float, *, update_H: bool) -> tuple[float, Any]:
         """Renew W; the sums are H's numerator and denominator."""
-        sums = self._row_pass(
-            W,
-            *self.problem.arrays,
-            Ht,
-            self.problem.beta,
-            self.problem.l1_W,
-            self.problem.l2_W,
-            self._flush(self.problem.beta < 1),
-            update_H,
-            self.bounds,
-        )
-        return math.nan, (W, *sums)
+        return math.nan, (W, *self._row_pass(*self._arguments(W, Ht, update_H), self.bounds))
+
+    @property
+    def measures(self) -> bool:
+        """For a dense X, where every entry of WH is made, and where the kernel has a clock to say how long it took."""
+        from nmf_numba._jit import HAS_CLOCK  # noqa: PLC0415  (imports Numba, which takes its time)
+
+        return HAS_CLOCK and self.problem.layout == "dense" and self.problem.beta != 2
+
+    @cached_property
+    def _of_X(self) -> Float:
+        """What of the divergence depends on X alone, for each row and tile: found in the first measured row pass."""
+        n_samples, n_features = self.problem.X.shape
+        return np.full((n_samples, -(-n_features // self.functions.TILE), 2), np.nan)
+
+    def measured_row_pass(self, W: Float, Ht: Float, *, update_H: bool) -> tuple[float, Any, float, float]:
+        """Renew W, and measure the divergence before."""
+        measured = np.empty((len(self.bounds) - 1, 3))
+        row_pass = self.functions.measured_row_pass_dense
+        *sums, divergence = row_pass(*self._arguments(W, Ht, update_H), self._of_X, measured, self.bounds)
+        _, inside, whole = measured.sum(axis=0)
+        return math.nan, (W, *sums), float(divergence), float(inside / whole)
 
     def update(self, Ht: Float, sums: Any) -> float:
         """Renew Ht by the same function that renews W."""
