@@ -229,7 +229,8 @@ def test_elementary_over_the_whole_range(dtype):
 
     @numba.njit
     def logarithm(x):
-        _elementary.logarithm(x)
+        for j in range(len(x)):
+            x[j] = _elementary.log(np.float64(x[j]))
 
     limits = np.finfo(dtype)
     for a in (-2.0, -1.5, -1.3, -1.0, -0.7, -0.5, 0.3, 0.5, 1.0, 1.7, 2.0, 3.5):
@@ -277,3 +278,28 @@ def test_row_passes_beyond_one_block(beta, shape, dtype):
                 for a, b in zip(ours, reference, strict=True):
                     tolerance = 1e-11 if dtype == np.float64 else 2e-5
                     np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * np.abs(b).max())
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", [(7, 2500), (600, 40)], ids=["several tiles of columns", "several blocks of rows"])
+@pytest.mark.parametrize("beta", [1.0, 0.0, 0.5, 1.3, 3.0])
+def test_measured_row_passes(beta, shape, dtype):
+    """They do what row passes do; the divergence is that before, also where X's part of it is known already."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0.1, 2, shape).astype(dtype)
+    X.flags.writeable = False
+    W, Ht = rng.uniform(0.1, 1, (shape[0], 3)).astype(dtype), rng.uniform(0.1, 1, (shape[1], 3)).astype(dtype)
+    reference, _, compiled = MODULES["nmf_numba.solvers.mu"]
+    bounds, of_X = np.array([0, 2, 2, shape[0]]), np.full((shape[0], -(-shape[1] // compiled.TILE), 2), np.nan)
+    for _ in range(3):
+        measured, ours, reference_W = np.full((3, 3), np.nan), W.copy(), W.copy()
+        arguments = beta, 0.1, 0.2, 1e-30, True, of_X, measured, bounds
+        expected = reference.measured_row_pass_dense(reference_W, X, Ht, *arguments)
+        found = compiled.measured_row_pass_dense(W, X, Ht, *arguments)
+        numerator, denominator = compiled.row_pass_dense(ours, X, Ht, *arguments[:5], bounds)
+        np.testing.assert_array_equal(W, ours)
+        np.testing.assert_array_equal(found[0], numerator)
+        np.testing.assert_array_equal(found[1], denominator)
+        np.testing.assert_allclose(found[2], expected[2], rtol=1e-10 if dtype == np.float64 else 1e-5)
+        assert (measured[:, 1] <= measured[:, 2]).all()
+        assert (measured[[0, 2], 1] > 0).all()

@@ -9,7 +9,7 @@ only stored entries are visited; if cancellation has eaten the result, all entri
 import numpy as np
 from numba import prange
 
-from nmf_numba._elementary import first_from, logarithm, power, powers_or_none, products, tile_of_H
+from nmf_numba._elementary import first_from, log, power, powers_or_none, products, tile_of_H
 from nmf_numba._jit import inlined, inner, parallel, serial
 from nmf_numba._product import product
 
@@ -78,59 +78,48 @@ def _halved(a, b):
 
 
 @inner
-def _KL_sums(x, y, of_x, a):
-    """As `_sums` for beta = 1, where X's part is kept: x log x - x, which leaves y - x log y."""
-    n, total, size = len(y), 0.0, 0.0
-    if np.isnan(of_x[0]):
-        for j in range(n):
-            a[j] = x[j]
-        logarithm(a[:n])
-        for j in range(n):
-            x_j = np.float64(x[j])
-            total += x_j * a[j] - x_j
-            size += abs(x_j * a[j]) + x_j
-        of_x[0], of_x[1] = total, size
-    for j in range(n):
-        a[j] = max(np.float64(y[j]), FLOOR)
-    logarithm(a[:n])
-    total, size = of_x[0], of_x[1]
-    for j in range(n):
-        x_j, y_j = np.float64(x[j]), np.float64(y[j])
-        log_term, y_j = x_j * a[j], max(y_j, FLOOR) if x_j > 0 else y_j
-        total += y_j - log_term
-        size += y_j + abs(log_term)
-    return total, size
-
-
-@inner
-def _logarithmic_sums(x, y, beta, of_x, a, b):
-    """As `_sums`, for beta = 1 and 0."""
-    n, total, size = len(y), 0.0, 0.0
-    if of_x is not None:
-        if beta == 1:
-            return _KL_sums(x, y, of_x, a)
-    for j in range(n):
-        a[j] = np.float64(x[j]) / max(np.float64(y[j]), FLOOR)
-    if beta == 1:
-        logarithm(a[:n])
-        for j in range(n):
+def _KL_sums(x, y, of_x):
+    """As `_sums`, for beta = 1. X's part, which is kept, is x log x - x; that leaves y - x log y."""
+    total = size = 0.0
+    if of_x is None:
+        for j in range(len(y)):
             x_j, y_j = np.float64(x[j]), np.float64(y[j])
-            log_term, y_j = x_j * a[j], max(y_j, FLOOR) if x_j > 0 else y_j
+            floored = max(y_j, FLOOR)
+            log_term, y_j = x_j * log(x_j / floored), floored if x_j > 0 else y_j
             total += log_term + (y_j - x_j)
             size += abs(log_term) + (y_j + x_j)
         return total, size
+    if np.isnan(of_x[0]):
+        for j in range(len(x)):
+            x_j = np.float64(x[j])
+            log_term = x_j * log(x_j)
+            total += log_term - x_j
+            size += abs(log_term) + x_j
+        of_x[0], of_x[1] = total, size
+    sum_y = log_terms = 0.0
+    for j in range(len(y)):
+        x_j, y_j = np.float64(x[j]), np.float64(y[j])
+        floored = max(y_j, FLOOR)
+        log_terms += x_j * log(floored)
+        sum_y += floored if x_j > 0 else y_j
+    return of_x[0] - log_terms + sum_y, of_x[1] + abs(log_terms) + sum_y
+
+
+@inner
+def _IS_sums(x, y, a, b):
+    """As `_sums`, for beta = 0."""
+    n, total, size = len(y), 0.0, 0.0
     for j in range(n):
+        a[j] = np.float64(x[j]) / max(np.float64(y[j]), FLOOR)
         total += a[j] - 1.0
         size += a[j] + 1.0 if a[j] >= NORMAL else np.inf  # so tiny that its logarithm needs care
     for _ in range(HALVINGS):  # one logarithm for the product of 2^HALVINGS ratios
         n = _halved(a[:n], b)
         a, b = b, a
     for j in range(n):
-        size += 0.0 if NORMAL <= a[j] < np.inf else np.inf  # beyond float64: entry by entry
-    logarithm(a[:n])
-    for j in range(n):
-        total -= a[j]
-        size += abs(a[j])
+        log_term = log(a[j])
+        total -= log_term
+        size += abs(log_term) if NORMAL <= a[j] < np.inf else np.inf  # beyond float64: entry by entry
     return total, size
 
 
@@ -176,8 +165,10 @@ def _sums(x, y, beta, has_powers, of_x, a, b):
     """
     if has_powers is not None:
         return _power_sums(x, y, beta, of_x, a, b)
-    if beta == 1 or beta == 0:
-        return _logarithmic_sums(x, y, beta, of_x, a, b)
+    if beta == 1:
+        return _KL_sums(x, y, of_x)
+    if beta == 0:
+        return _IS_sums(x, y, a, b)
     square = size = 0.0
     for j in range(len(y)):
         x_j = np.float64(x[j])
@@ -265,7 +256,7 @@ def _rows_csr(c, indptr, indices, data, W, Ht, beta, has_powers, bounds, totals)
     n_rows = len(W)
     most, width, WH_room, H_room = _room(n_rows, Ht, W)
     a, b = np.empty(width), np.empty(width)
-    x = np.zeros(width)
+    x, of_x = np.zeros(width), np.empty(2)
     total = 0.0
     for left in range(0, len(Ht), width):
         h = Ht[left : left + width]
@@ -279,7 +270,10 @@ def _rows_csr(c, indptr, indices, data, W, Ht, beta, has_powers, bounds, totals)
                 end = first_from(indices, begin, end, left + len(h))
                 for p in range(begin, end):
                     x[indices[p] - left] = data[p]
-                total += _line(x[: len(h)], W[start + i : start + i + 1], h, WH[i], beta, has_powers, None, a, b)
+                of_x[0] = np.nan
+                if has_powers is not None:
+                    of_x[0] = _sum_of_powers(data[begin:end], beta, a)
+                total += _line(x[: len(h)], W[start + i : start + i + 1], h, WH[i], beta, has_powers, of_x, a, b)
                 for p in range(begin, end):
                     x[indices[p] - left] = 0
     totals[c] = total
@@ -294,12 +288,12 @@ def _stored_csr(c, indptr, indices, data, W, Ht, beta, bounds, totals, sizes):
     """
     W, indptr = W[bounds[c] : bounds[c + 1]], indptr[bounds[c] : bounds[c + 1] + 1]
     total = size = 0.0
-    y, a, b = np.empty(len(Ht), W.dtype), np.empty(len(Ht)), np.empty(len(Ht))
+    y = np.empty(len(Ht), W.dtype)
     for i in range(len(W)):
         x, columns = data[indptr[i] : indptr[i + 1]], indices[indptr[i] : indptr[i + 1]]
         products(W[i], columns, Ht, y)
         if beta == 1:
-            difference, row_size = _logarithmic_sums(x, y[: len(x)], beta, None, a, b)
+            difference, row_size = _KL_sums(x, y[: len(x)], None)
             total += difference
             size += row_size
             for q in range(len(x)):
