@@ -4,13 +4,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import denormals, estimators, growth, mapped, memory, speed, startup
+from benchmarks import denormals, estimators, growth, mapped, memory, speed, startup, trace
 from benchmarks.options import make_options
 from benchmarks.report import header, line, write_csv, write_figure
 
 PARTS = {
     "speed": speed,
     "estimators": estimators,
+    "trace": trace,
     "memory": memory,
     "mapped": mapped,
     "startup": startup,

@@ -41,7 +41,7 @@ class Objective:
 
 # A squared error that is a smaller share of ||X||^2 than this has lost too many digits in a difference of sums. Sums in
 # float32 have an error of 1e-6 of ||X||^2 for a CSR and of 5e-8 for a dense X, whose sums are added up by blocks.
-CANCELLED = {("float64", "dense"): 1e-5, ("float64", "csr"): 1e-5, ("float32", "dense"): 0.01, ("float32", "csr"): 0.1}
+CANCELLED = {("d", "dense"): 1e-5, ("d", "csr"): 1e-5, ("f", "dense"): 0.01, ("f", "csr"): 0.1}  # by dtype.char
 
 
 def squared_error(problem: Problem, Ht: Float, cross: Float, gram: Float) -> float | None:
@@ -54,7 +54,7 @@ def squared_error(problem: Problem, Ht: Float, cross: Float, gram: Float) -> flo
     product = np.einsum("jt,jt->", cross, Ht, dtype=np.float64)
     square = np.einsum("st,st->", gram, gram_H, dtype=np.float64)
     twice = size - 2 * product + square
-    return float(twice) / 2 if twice > CANCELLED[problem.X.dtype.name, problem.layout] * size else None
+    return float(twice) / 2 if twice > CANCELLED[problem.X.dtype.char, problem.layout] * size else None
 
 
 def evaluate(
@@ -64,6 +64,9 @@ def evaluate(
 
     float32 products leave it five digits, and take less time. data_fit, if it is known already, is not computed again.
     """
+    is_penalised = problem.l1_W or problem.l2_W or problem.l1_H or problem.l2_H
+    if data_fit is not None and not is_penalised:
+        return Objective(float(data_fit), 0.0, 0.0, 0.0, 0.0)
     from nmf_numba._jit import threads  # noqa: PLC0415  (imports Numba, which takes its time)
 
     functions = twin(__name__, engine)

@@ -145,13 +145,20 @@ def _power_sums(x, y, beta, of_x, a, b):
         if np.isnan(of_x[0]):
             of_x[0] = _sum_of_powers(x, beta, a)
         first = of_x[0]
-    for j in range(n):
-        b[j] = y[j] if beta > 1 else max(np.float64(y[j]), FLOOR if x[j] > 0 else TINY)
-    power(b[:n], beta - 1)
-    for j in range(n):
-        y_j = max(np.float64(y[j]), FLOOR) if x[j] > 0 and beta < 1 else np.float64(y[j])
-        second += b[j] * y_j
-        third += x[j] * b[j]
+    if beta > 1:
+        for j in range(n):
+            b[j] = y[j]
+        power(b[:n], beta - 1)
+        for j in range(n):
+            second += b[j] * y[j]
+            third += x[j] * b[j]
+    else:
+        for j in range(n):
+            b[j] = max(np.float64(y[j]), FLOOR if x[j] > 0 else TINY)
+        power(b[:n], beta - 1)
+        for j in range(n):
+            second += b[j] * (max(np.float64(y[j]), FLOOR) if x[j] > 0 else np.float64(y[j]))
+            third += x[j] * b[j]
     scale, second, third = beta * (beta - 1), (beta - 1) * second, beta * third
     return (first - third + second) / scale, (first + abs(second) + abs(third)) / abs(scale)
 
