@@ -163,14 +163,6 @@ def fill(A, value):
 
 
 @inner
-def add(A, B):
-    """Do A += B."""
-    for i in range(A.shape[0]):
-        for j in range(A.shape[1]):
-            A[i, j] += B[i, j]
-
-
-@inner
 def tile_of_H(room, h, is_there):
     """H at some columns, from rows of Ht: products want lines along the features. Made in room, unless it is there."""
     H = room[: h.size].reshape(h.shape[1], len(h))

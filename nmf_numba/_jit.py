@@ -1,16 +1,11 @@
-"""The one place that chooses Numba's options, launches parallel kernels and holds BLAS to one thread.
-
-Two decorators make most kernels: `inner` for the work on one chunk of rows, `parallel` for the thin loop over chunks.
-"""
+"""The one place that chooses Numba's options and the number of threads, and holds BLAS to one thread."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import threading
 import time
-import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -33,20 +28,9 @@ OPTIONS: dict[str, Any] = {
 # What only kernels call needs no entry for Python. Without it, compiling takes a fifth less time.
 INNER: dict[str, Any] = {"no_cpython_wrapper": True}
 
-# Only prange is parallel. Left on, the other passes make a parallel kernel of every array expression: slow to compile.
-PRANGE_ONLY = {
-    "comprehension": False,
-    "prange": True,
-    "numpy": False,
-    "reduction": False,
-    "inplace_binop": False,
-    "setitem": False,
-    "stencil": False,
-    "fusion": False,
-}
 
-
-def _compile(function: Callable[..., Any], **options: Any) -> Any:
+def compiled(function: Callable[..., Any], **options: Any) -> Any:
+    """Compile with these options and those of all kernels."""
     try:
         return _guarded(numba.njit(**(OPTIONS | options))(function))
     except RuntimeError:  # no folder for the cache can be written: compile in every process instead
@@ -85,22 +69,22 @@ def _guarded(dispatcher: Any) -> Any:
 
 def serial(function: Callable[..., Any]) -> Any:
     """Compile a function that runs on one thread."""
-    return _compile(function)
+    return compiled(function)
 
 
 def inner(function: Callable[..., Any]) -> Any:
-    """Compile like `serial` a function that other kernels call, and Python never: from there it would crash."""
-    return _compile(function, **INNER)
+    """Compile like `serial` what kernels and `for_each_chunk` call, and Python never: from there it would crash."""
+    return compiled(function, **INNER)
 
 
 def inlined(function: Callable[..., Any]) -> Any:
     """Compile like `inner`, but within each of its callers."""
-    return _compile(function, **INNER, inline="always")
+    return compiled(function, **INNER, inline="always")
 
 
 def exact(function: Callable[..., Any]) -> Any:
     """Compile like `inner`, but compute what is written: for arithmetic that relies on how it rounds or overflows."""
-    return _compile(function, fastmath={"contract"}, **INNER)
+    return compiled(function, fastmath={"contract"}, **INNER)
 
 
 # A clock that kernels can read, where the C library has this one.
@@ -114,76 +98,6 @@ def nanoseconds(room: Any) -> Any:
     """Return the time since some moment. room : two int64, for the C library's answer."""
     _clock_gettime(_CLOCK, room.ctypes)
     return room[0] * 1_000_000_000 + room[1]
-
-
-class _Launcher:
-    """Threads that launch parallel kernels queue here; a forked child runs without threads.
-
-    Of Numba's threading layers, workqueue aborts the process when two Python threads launch at once, and omp kills a
-    child forked after the parent's first launch. Neither may reach a user.
-    """
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.threads_lost = False
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._in_child)
-
-    def _in_child(self) -> None:
-        self.lock = threading.Lock()
-        try:
-            numba.threading_layer()
-        except ValueError:  # no layer was started before the fork, so the child may start its own
-            return
-        self.threads_lost = True
-
-
-_launcher = _Launcher()
-
-
-def parallel(chunks: Callable[..., int]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Compile a function whose prange loops run on Numba's threads, and once more without threads.
-
-    The latter is for a call with a single chunk or on a single thread, which then pays for no launch, and for a forked
-    child. Each is compiled when it is first called. `py_func` is the plain Python function, as Numba itself names it.
-
-    Parameters
-    ----------
-    chunks : callable
-        Given the function's arguments, returns how many chunks there are.
-
-    Notes
-    -----
-    Kernels pass `np.intp(c)` of a prange's c on. The type of c itself is signed where Numba infers types and unsigned
-    where the loop runs: what is called with it would be compiled for both.
-    """
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        # Numba's cache tells functions apart by name and line, not by options: the second needs a name of its own.
-        name = f"{function.__name__}_serially"
-        copy = types.FunctionType(function.__code__, function.__globals__, name)
-        copy.__qualname__, copy.__module__ = name, function.__module__
-        threaded, serially = _compile(function, parallel=PRANGE_ONLY), _compile(copy)
-
-        @functools.wraps(function)
-        def launch(*arguments: Any) -> Any:
-            try:
-                if chunks(*arguments) <= 1 or numba.get_num_threads() == 1 or _launcher.threads_lost:
-                    return serially(*arguments)
-                with _launcher.lock:
-                    return threaded(*arguments)
-            except SystemError as error:  # how Ctrl-C inside compiled code arrives, or as the cause of such a cause
-                cause = error.__cause__
-                while isinstance(cause, SystemError):
-                    cause = cause.__cause__
-                if isinstance(cause, KeyboardInterrupt):
-                    raise KeyboardInterrupt from None
-                raise
-
-        launch.py_func, launch.dispatcher = function, threaded  # type: ignore[attr-defined]
-        return launch
-
-    return decorate
 
 
 class _OneBlasThread:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 import nmf_numba
-from nmf_numba import _elementary, _jit
+from nmf_numba import _chunks, _elementary, _jit
 from nmf_numba.objective import kernels
 
 BETAS = (2.0, 1.0, 0.0, 0.5, 1.5, 1.3, 0.3, 3.0, 2.5, -1.0)
@@ -54,7 +54,7 @@ def _interpreted(module):
     with pytest.MonkeyPatch.context() as patch:
         for decorator in ("serial", "inner", "exact", "inlined"):
             patch.setattr(_jit, decorator, lambda function: function)
-        patch.setattr(_jit, "parallel", lambda chunks: lambda function: function)
+        patch.setattr(_chunks, "for_each_chunk", lambda work, n, *arguments: [work(c, *arguments) for c in range(n)])
         if module is not _elementary:  # what all kernels share is run by Python too
             for name, function in vars(ELEMENTARY).items():
                 if callable(function):

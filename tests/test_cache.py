@@ -62,8 +62,8 @@ def test_damaged_files_are_compiled_anew(cache: Path, suffix: str) -> None:
 def test_code_under_the_wrong_types_is_not_called(cache: Path) -> None:
     """Two processes that save at once can leave one's code where the index has the other's: here they are swapped."""
     saved = files(cache, "nbc")
-    path = next(path for path in saved if path.name.startswith("kernels._divergence_dense_serially"))
-    other = next(path for path in saved if path.name.startswith("kernels._total"))
+    path = next(path for path in saved if path.name.startswith("kernels._rows_dense"))
+    other = next(path for path in saved if path.name.startswith("kernels._sums"))
     path.write_bytes(other.read_bytes())
     assert run(cache)[0] == "1.5"
 

@@ -5,12 +5,12 @@ threads. The L1 penalty is taken from cross as it is read.
 """
 
 import numpy as np
-from numba import prange
 
-from nmf_numba._jit import parallel, serial
+from nmf_numba._chunks import for_each_chunk, gram_matrix, sum_of_parts
+from nmf_numba._jit import inner
 
 
-@serial
+@inner
 def _renew(W, gram, cross, l1):
     """(1), with cross - l1 for cross, on a few rows."""
     n_rows, n_components = W.shape
@@ -30,7 +30,7 @@ def _renew(W, gram, cross, l1):
     return violation
 
 
-@serial
+@inner
 def _chunk_dense(c, W, X, Ht, gram, l1, update_H, bounds, violations, cross_H, gram_H):
     rows, X_rows = W[bounds[c] : bounds[c + 1]], X[bounds[c] : bounds[c + 1]]
     violations[c] = _renew(rows, gram, np.dot(X_rows, Ht), l1)
@@ -39,7 +39,7 @@ def _chunk_dense(c, W, X, Ht, gram, l1, update_H, bounds, violations, cross_H, g
         gram_H[c] = np.dot(rows.T, rows)
 
 
-@serial
+@inner
 def _chunk_csr(c, W, indptr, indices, data, Ht, gram, l1, update_H, bounds, violations, cross_H, gram_H):
     cross = np.zeros((1, W.shape[1]), W.dtype)
     for i in range(bounds[c], bounds[c + 1]):
@@ -55,50 +55,37 @@ def _chunk_csr(c, W, indptr, indices, data, Ht, gram, l1, update_H, bounds, viol
                 gram_H[c, t] += w[t] * w
 
 
-@serial
-def _room(n_chunks, Ht):
-    """Zeros for each chunk's violation, X'W and W'W."""
-    n_features, k = Ht.shape
-    return np.zeros(n_chunks), np.zeros((n_chunks, n_features, k), Ht.dtype), np.zeros((n_chunks, k, k), Ht.dtype)
+@inner
+def _update(c, W, gram, cross, violations):
+    violations[c] = _renew(W, gram, cross, 0)
 
 
-@serial
-def _in_order(violations, cross_H, gram_H):
-    for c in range(1, len(violations)):
-        violations[0] += violations[c]
-        cross_H[0] += cross_H[c]
-        gram_H[0] += gram_H[c]
-    return violations[0], cross_H[0], gram_H[0]
-
-
-@serial
 def gram(Ht, l2):
-    """In one go: H is small."""
-    result = np.dot(Ht.T, Ht)
-    for t in range(len(result)):
-        result[t, t] += l2
-    return result
+    """The Gram matrix, with l2 on its diagonal."""
+    return gram_matrix(Ht) + np.diag(np.full(Ht.shape[1], l2, Ht.dtype))
 
 
-@serial
 def update(W, gram, cross):
-    """In one go: H is small."""
-    return _renew(W, gram, cross, 0)
+    """In one chunk: H is small."""
+    violations = np.zeros(1)
+    for_each_chunk(_update, 1, W, gram, cross, violations)
+    return float(violations[0])
 
 
-@parallel(chunks=lambda *arguments: len(arguments[-1]) - 1)
+def _row_pass(chunk, W, X, Ht, gram, l1, update_H, bounds):
+    """Chunks of rows of X, each with its own violation, X'W and W'W."""
+    n_chunks, (n_features, k) = len(bounds) - 1, Ht.shape
+    violations, cross_H = np.zeros(n_chunks), np.zeros((n_chunks, n_features, k), Ht.dtype)
+    gram_H = np.zeros((n_chunks, k, k), Ht.dtype)
+    for_each_chunk(chunk, n_chunks, W, *X, Ht, gram, l1, update_H, bounds, violations, cross_H, gram_H)
+    return float(violations.sum()), sum_of_parts(cross_H), sum_of_parts(gram_H)
+
+
 def row_pass_dense(W, X, Ht, gram, l1, update_H, bounds):
-    """Chunks of rows of X."""
-    violations, cross_H, gram_H = _room(len(bounds) - 1, Ht)
-    for c in prange(len(violations)):
-        _chunk_dense(c, W, X, Ht, gram, l1, update_H, bounds, violations, cross_H, gram_H)
-    return _in_order(violations, cross_H, gram_H)
+    """X is one array."""
+    return _row_pass(_chunk_dense, W, (X,), Ht, gram, l1, update_H, bounds)
 
 
-@parallel(chunks=lambda *arguments: len(arguments[-1]) - 1)
 def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, update_H, bounds):
-    """Chunks of rows of X."""
-    violations, cross_H, gram_H = _room(len(bounds) - 1, Ht)
-    for c in prange(len(violations)):
-        _chunk_csr(c, W, indptr, indices, data, Ht, gram, l1, update_H, bounds, violations, cross_H, gram_H)
-    return _in_order(violations, cross_H, gram_H)
+    """X is three."""
+    return _row_pass(_chunk_csr, W, (indptr, indices, data), Ht, gram, l1, update_H, bounds)

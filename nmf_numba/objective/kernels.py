@@ -7,10 +7,10 @@ only stored entries are visited; if cancellation has eaten the result, all entri
 """
 
 import numpy as np
-from numba import prange
 
+from nmf_numba._chunks import for_each_chunk, gram_matrix
 from nmf_numba._elementary import first_from, log, power, powers_or_none, products, tile_of_H
-from nmf_numba._jit import inlined, inner, parallel, serial
+from nmf_numba._jit import inlined, inner, serial
 from nmf_numba._product import product
 
 FLOOR = 2.0**-23  # as in reference.py
@@ -313,78 +313,35 @@ def _stored_csr(c, indptr, indices, data, W, Ht, beta, bounds, totals, sizes):
     totals[c], sizes[c] = total, size
 
 
-@inner
-def _total(parts):
-    """The sum of the chunks' parts, in order. As parts.sum() in a parallel function it would be launched itself."""
-    total = 0.0
-    for part in parts:
-        total += part
-    return total
-
-
-@inner
 def _of_zeros(W, Ht, beta):
     """The divergence of WH from an X of zeros: <W'W, HH'>/2 for beta = 2, the sum of WH for beta = 1."""
-    n_components, total = W.shape[1], 0.0
     if beta == 2:
-        shape = (n_components, n_components)
-        gram_W, gram_H = np.empty(shape, W.dtype), np.empty(shape, W.dtype)
-        product(gram_W, W.T, W, False)
-        product(gram_H, Ht.T, Ht, False)
-        for t in range(n_components):
-            for s in range(n_components):
-                total += 0.5 * gram_W[t, s] * gram_H[t, s]
-        return total
-    for t in range(n_components):
-        sum_W = sum_H = 0.0
-        for i in range(len(W)):
-            sum_W += W[i, t]
-        for j in range(len(Ht)):
-            sum_H += Ht[j, t]
-        total += sum_W * sum_H
-    return total
+        return 0.5 * float(np.vdot(gram_matrix(W), gram_matrix(Ht)))
+    return float(W.sum(axis=0, dtype=np.float64) @ Ht.sum(axis=0, dtype=np.float64))
 
 
-@parallel(chunks=lambda *arguments: len(arguments[-1]) - 1)
-def _divergence_dense(X, W, Ht, beta, has_powers, bounds):
-    """Chunks of rows of X."""
+def _divergence(rows, X, W, Ht, beta, bounds):
+    """Chunks of rows of X, each with a sum of its own."""
     totals = np.empty(len(bounds) - 1)
-    for c in prange(len(totals)):
-        _rows_dense(np.intp(c), X, W, Ht, beta, has_powers, bounds, totals)
-    return _total(totals)
-
-
-@parallel(chunks=lambda *arguments: len(arguments[-1]) - 1)
-def _divergence_of_all(indptr, indices, data, W, Ht, beta, has_powers, bounds):
-    """Chunks of rows of X."""
-    totals = np.empty(len(bounds) - 1)
-    for c in prange(len(totals)):
-        _rows_csr(np.intp(c), indptr, indices, data, W, Ht, beta, has_powers, bounds, totals)
-    return _total(totals)
-
-
-@parallel(chunks=lambda *arguments: len(arguments[-1]) - 1)
-def _divergence_of_stored(indptr, indices, data, W, Ht, beta, bounds):
-    """Chunks of rows of X; then the closed form of the zeros' share."""
-    totals, sizes = np.empty(len(bounds) - 1), np.empty(len(bounds) - 1)
-    for c in prange(len(totals)):
-        _stored_csr(np.intp(c), indptr, indices, data, W, Ht, beta, bounds, totals, sizes)
-    of_zeros = _of_zeros(W, Ht, beta)
-    return of_zeros + _total(totals), of_zeros + _total(sizes)
+    for_each_chunk(rows, len(totals), *X, W, Ht, beta, powers_or_none(beta), bounds, totals)
+    return float(totals.sum())
 
 
 def divergence_dense(X, W, Ht, beta, bounds):
-    """One parallel kernel, compiled with powers only where there are some."""
-    return _divergence_dense(X, W, Ht, beta, powers_or_none(beta), bounds)
+    """Blocks of rows of X."""
+    return _divergence(_rows_dense, (X,), W, Ht, beta, bounds)
 
 
 def divergence_csr(indptr, indices, data, W, Ht, beta, bounds):
-    """Stored entries for beta = 2 and 1, unless cancellation forbids it, else all entries. Each has its own kernel."""
+    """Stored entries for beta = 2 and 1, unless cancellation forbids it, else all entries."""
     if beta == 1 or beta == 2:
-        total, size = _divergence_of_stored(indptr, indices, data, W, Ht, beta, bounds)
+        totals, sizes = np.empty(len(bounds) - 1), np.empty(len(bounds) - 1)
+        for_each_chunk(_stored_csr, len(totals), indptr, indices, data, W, Ht, beta, bounds, totals, sizes)
+        of_zeros = _of_zeros(W, Ht, beta)
+        total, size = of_zeros + float(totals.sum()), of_zeros + float(sizes.sum())
         if LEAST < size < MOST and total > (CANCELLED if W.itemsize == 8 else CANCELLED_32) * size:
             return total
-    return _divergence_of_all(indptr, indices, data, W, Ht, beta, powers_or_none(beta), bounds)
+    return _divergence(_rows_csr, (indptr, indices, data), W, Ht, beta, bounds)
 
 
 @serial

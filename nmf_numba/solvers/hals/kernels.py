@@ -7,16 +7,14 @@ depend on the number of threads.
 """
 
 import numpy as np
-from numba import prange
 
-from nmf_numba._elementary import add, fill, gather, scatter
-from nmf_numba._jit import inner, parallel
+from nmf_numba._chunks import for_each_chunk, gram_matrix, n_chunks_of, sum_of_parts
+from nmf_numba._elementary import fill, gather, scatter
+from nmf_numba._jit import inner
 from nmf_numba._product import ROWS, product
 
 LANES = 64  # rows that go through a sweep side by side
 BLOCK = 64  # rows whose X Ht, renewal, X'W and W'W are done before the next rows are read
-CHUNK = 1024  # rows per chunk where only W is seen, not X
-STRIP = 256  # rows of H's sums that are added up together
 
 
 @inner
@@ -126,49 +124,6 @@ def _rows_csr(c, W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds
 
 
 @inner
-def _room(n_chunks, Ht):
-    """Room for each chunk's violation, X'W and W'W."""
-    n_features, n_components = Ht.shape
-    cross_H = np.empty((n_chunks, n_features, n_components), Ht.dtype)
-    return np.empty(n_chunks), cross_H, np.empty((n_chunks, n_components, n_components), Ht.dtype)
-
-
-@inner
-def _add_in_order(strip, cross_H, gram_H):
-    """The first chunk's sums <- those of all chunks, in order, in one strip of rows; all of gram_H with the first."""
-    start, stop = strip * STRIP, (strip + 1) * STRIP
-    for c in range(1, len(cross_H)):
-        add(cross_H[0, start:stop], cross_H[c, start:stop])
-        if strip == 0:
-            add(gram_H[0], gram_H[c])
-
-
-@inner
-def _total(violations):
-    """Their sum in order. As violations.sum() in a parallel function it would be launched itself."""
-    total = 0.0
-    for violation in violations:
-        total += violation
-    return total
-
-
-@inner
-def _gram_chunk(c, Ht, parts):
-    n = len(Ht)
-    rows = Ht[c * n // len(parts) : (c + 1) * n // len(parts)]
-    product(parts[c], rows.T, rows, False)
-
-
-@inner
-def _gram_total(parts, l2):
-    for c in range(1, len(parts)):
-        add(parts[0], parts[c])
-    for t in range(parts.shape[1]):
-        parts[0, t, t] += l2
-    return parts[0]
-
-
-@inner
 def _update_chunk(c, W, gram, cross, order, violations):
     n, n_chunks = len(W), len(violations)
     start, stop = c * n // n_chunks, (c + 1) * n // n_chunks
@@ -176,65 +131,34 @@ def _update_chunk(c, W, gram, cross, order, violations):
     violations[c] = _sweep(W[start:stop], cross[start:stop], 0.0, order, lanes)
 
 
-@parallel(chunks=lambda Ht, *_: len(Ht) // CHUNK)
 def gram(Ht, l2):
-    """Chunks of rows of Ht, each with a sum of its own."""
-    n_chunks, n_components = max(1, len(Ht) // CHUNK), Ht.shape[1]
-    parts = np.empty((n_chunks, n_components, n_components), Ht.dtype)
-    for c in prange(n_chunks):
-        _gram_chunk(np.intp(c), Ht, parts)
-    return _gram_total(parts, l2)
+    """The Gram matrix in chunks of rows of Ht."""
+    result = gram_matrix(Ht)
+    result.reshape(-1)[:: len(result) + 1] += l2
+    return result
 
 
-@parallel(chunks=lambda W, *_: len(W) // CHUNK)
 def update(W, gram, cross, order):
     """Chunks of rows of W, each with a violation of its own."""
-    violations = np.empty(max(1, len(W) // CHUNK))
-    for c in prange(len(violations)):
-        _update_chunk(np.intp(c), W, gram, cross, order, violations)
-    return _total(violations)
+    violations = np.empty(n_chunks_of(W))
+    for_each_chunk(_update_chunk, len(violations), W, gram, cross, order, violations)
+    return float(violations.sum())
 
 
-@parallel(chunks=lambda *arguments: len(arguments[-1]) - 1)
+def _row_pass(rows, W, X, Ht, gram, l1, order, update_H, bounds):
+    """Chunks of rows of X, each with sums of its own."""
+    n_chunks, (n_features, n_components) = len(bounds) - 1, Ht.shape
+    violations, cross_H = np.empty(n_chunks), np.empty((n_chunks, n_features, n_components), Ht.dtype)
+    gram_H = np.empty((n_chunks, n_components, n_components), Ht.dtype)
+    for_each_chunk(rows, n_chunks, W, *X, Ht, gram, l1, order, update_H, bounds, violations, cross_H, gram_H)
+    return float(violations.sum()), sum_of_parts(cross_H), sum_of_parts(gram_H)
+
+
 def row_pass_dense(W, X, Ht, gram, l1, order, update_H, bounds):
-    """Chunks of rows of X, each with sums of its own; then strips of the sums."""
-    n_chunks, n_strips = len(bounds) - 1, len(Ht) // STRIP + 1
-    violations, cross_H, gram_H = _room(n_chunks, Ht)
-    for stage in range(2):  # one loop for both, since each would take a second more to compile
-        n = n_chunks if stage == 0 else n_strips
-        for c in prange(n):
-            if stage == 0:
-                _rows_dense(np.intp(c), W, X, Ht, gram, l1, order, update_H, bounds, violations, cross_H, gram_H)
-            else:
-                _add_in_order(np.intp(c), cross_H, gram_H)
-    return _total(violations), cross_H[0], gram_H[0]
+    """Blocks of rows of X."""
+    return _row_pass(_rows_dense, W, (X,), Ht, gram, l1, order, update_H, bounds)
 
 
-@parallel(chunks=lambda *arguments: len(arguments[-1]) - 1)
 def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds):
-    """Chunks of rows of X, each with sums of its own; then strips of the sums."""
-    n_chunks, n_strips = len(bounds) - 1, len(Ht) // STRIP + 1
-    violations, cross_H, gram_H = _room(n_chunks, Ht)
-    for stage in range(2):  # as above
-        n = n_chunks if stage == 0 else n_strips
-        for c in prange(n):
-            if stage == 0:
-                _rows_csr(
-                    np.intp(c),
-                    W,
-                    indptr,
-                    indices,
-                    data,
-                    Ht,
-                    gram,
-                    l1,
-                    order,
-                    update_H,
-                    bounds,
-                    violations,
-                    cross_H,
-                    gram_H,
-                )
-            else:
-                _add_in_order(np.intp(c), cross_H, gram_H)
-    return _total(violations), cross_H[0], gram_H[0]
+    """The same with what X stores of each row."""
+    return _row_pass(_rows_csr, W, (indptr, indices, data), Ht, gram, l1, order, update_H, bounds)

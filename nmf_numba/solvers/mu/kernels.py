@@ -8,10 +8,10 @@ are added in order: the result does not depend on the number of threads.
 """
 
 import numpy as np
-from numba import prange
 
-from nmf_numba._elementary import add, fill, first_from, gather, power, powers_or_none, products, scatter, tile_of_H
-from nmf_numba._jit import inlined, inner, nanoseconds, parallel
+from nmf_numba._chunks import for_each_chunk, gram_matrix, n_chunks_of, sum_of_parts, times
+from nmf_numba._elementary import fill, first_from, gather, power, powers_or_none, products, scatter, tile_of_H
+from nmf_numba._jit import inlined, inner, nanoseconds
 from nmf_numba._product import product
 from nmf_numba.objective.kernels import _lines as divergence
 from nmf_numba.objective.kernels import divergence_dense
@@ -20,8 +20,6 @@ FLOOR = 2.0**-23  # as in reference.py
 
 BLOCK = 64  # rows in a block: with TILE columns 512 KB of WH, half of a core's second cache
 TILE = 1000  # columns in a block, where X has many; lines 1024 numbers apart compete for places in a cache
-CHUNK = 1024  # rows per chunk where only W is seen, not X
-STRIP = 256  # rows of H's sums that are added up together
 
 
 @inner
@@ -297,125 +295,48 @@ def _rows_csr(
 
 
 @inner
-def _room(n_chunks, Ht, beta):
-    """What all rows' denominators share (H H' for beta = 2, the row sums of H for beta = 1), and room for the sums."""
-    n_features, n_components = Ht.shape
-    n = 1 if beta == 1 else n_components if beta == 2 else n_features
-    fixed = np.empty((n if beta == 1 or beta == 2 else 1, n_components), Ht.dtype)
-    if beta == 2:
-        product(fixed, Ht.T, Ht, False)
-    elif beta == 1:
-        fill(fixed, 0)
-        _add_rows(fixed, Ht)
-    numerator_H = np.empty((n_chunks, n_features, n_components), Ht.dtype)
-    return fixed, numerator_H, np.empty((n_chunks, n, n_components), Ht.dtype)
-
-
-@inner
-def _add_in_order(strip, numerators, denominators):
-    """The first chunk's sums <- those of all chunks, in order, in one strip of rows."""
-    start, stop = strip * STRIP, (strip + 1) * STRIP
-    for c in range(1, len(numerators)):
-        add(numerators[0, start:stop], numerators[c, start:stop])
-        add(denominators[0, start:stop], denominators[c, start:stop])
-
-
-@inner
-def _whole(denominator_H, Ht, beta):
-    """H's denominator from its sum over rows of X: W'W for beta = 2, column sums of W for beta = 1."""
-    if beta != 1 and beta != 2:
-        return denominator_H
-    whole = np.empty((Ht.shape[0], Ht.shape[1]), Ht.dtype)
-    if beta == 2:
-        product(whole, Ht, denominator_H, False)
-    else:
-        for j in range(len(whole)):
-            for t in range(whole.shape[1]):
-                whole[j, t] = denominator_H[0, t]
-    return whole
-
-
-@inner
 def _update_chunk(c, n_chunks, W, numerator, denominator, l1, l2, beta, flush):
     start, stop = c * len(W) // n_chunks, (c + 1) * len(W) // n_chunks
-    _renew(W[start:stop], numerator[start:stop], denominator[start:stop], l1, l2, beta, flush)
+    first, end = (start, stop) if len(denominator) > 1 else (0, 1)
+    _renew(W[start:stop], numerator[start:stop], denominator[first:end], l1, l2, beta, flush)
 
 
-@parallel(chunks=lambda W, *_: len(W) // CHUNK)
 def update(W, numerator, denominator, l1, l2, beta, flush):
     """Chunks of rows of W."""
-    n_chunks = max(1, len(W) // CHUNK)
-    for c in prange(n_chunks):
-        _update_chunk(np.intp(c), n_chunks, W, numerator, denominator, l1, l2, beta, flush)
+    n_chunks = n_chunks_of(W)
+    if denominator.strides[0] == 0:  # one row for all, as for beta = 1
+        denominator = denominator[:1]
+    for_each_chunk(_update_chunk, n_chunks, n_chunks, W, numerator, denominator, l1, l2, beta, flush)
 
 
-@parallel(chunks=lambda *arguments: len(arguments[-1]) - 1)
-def _row_pass_dense(W, X, Ht, beta, has_powers, l1, l2, flush, update_H, of_X, measured, bounds):
-    """Chunks of rows of X, each with sums of its own; then strips of the sums."""
-    n_chunks, n_strips = len(bounds) - 1, max(len(Ht), Ht.shape[1]) // STRIP + 1
-    fixed, numerator_H, denominator_H = _room(n_chunks, Ht, beta)
-    for stage in range(2):  # one loop for both, since each would take a second more to compile
-        n = n_chunks if stage == 0 else n_strips
-        for c in prange(n):
-            if stage == 0:
-                _rows_dense(
-                    np.intp(c),
-                    W,
-                    X,
-                    Ht,
-                    fixed,
-                    beta,
-                    has_powers,
-                    l1,
-                    l2,
-                    flush,
-                    update_H,
-                    bounds,
-                    numerator_H,
-                    denominator_H,
-                    of_X,
-                    measured,
-                )
-            else:
-                _add_in_order(np.intp(c), numerator_H, denominator_H)
-    return numerator_H[0], _whole(denominator_H[0], Ht, beta)
+def _row_pass(rows, W, X, Ht, beta, l1, l2, flush, update_H, bounds, *more):
+    """Chunks of rows of X, each with sums of its own.
 
-
-@parallel(chunks=lambda *arguments: len(arguments[-1]) - 1)
-def _row_pass_csr(W, indptr, indices, data, Ht, beta, has_powers, l1, l2, flush, update_H, bounds):
-    """Chunks of rows of X, each with sums of its own; then strips of the sums."""
-    n_chunks, n_strips = len(bounds) - 1, max(len(Ht), Ht.shape[1]) // STRIP + 1
-    fixed, numerator_H, denominator_H = _room(n_chunks, Ht, beta)
-    for stage in range(2):  # as above
-        n = n_chunks if stage == 0 else n_strips
-        for c in prange(n):
-            if stage == 0:
-                _rows_csr(
-                    np.intp(c),
-                    W,
-                    indptr,
-                    indices,
-                    data,
-                    Ht,
-                    fixed,
-                    beta,
-                    has_powers,
-                    l1,
-                    l2,
-                    flush,
-                    update_H,
-                    bounds,
-                    numerator_H,
-                    denominator_H,
-                )
-            else:
-                _add_in_order(np.intp(c), numerator_H, denominator_H)
-    return numerator_H[0], _whole(denominator_H[0], Ht, beta)
+    All rows' denominators share H H' for beta = 2, and for beta = 1 the row sums of H; H's likewise.
+    """
+    n_chunks, (n_features, n_components) = len(bounds) - 1, Ht.shape
+    fixed = gram_matrix(Ht) if beta == 2 else Ht.sum(axis=0, keepdims=True) if beta == 1 else Ht[:1]
+    numerator_H = np.empty((n_chunks, n_features, n_components), Ht.dtype)
+    n = n_components if beta == 2 else 1 if beta == 1 else n_features
+    denominator_H = np.empty((n_chunks, n, n_components), Ht.dtype)
+    arguments = beta, powers_or_none(beta), l1, l2, flush, update_H, bounds, numerator_H, denominator_H, *more
+    for_each_chunk(rows, n_chunks, W, *X, Ht, fixed, *arguments)
+    numerator, denominator = sum_of_parts(numerator_H), sum_of_parts(denominator_H)
+    if beta == 2:
+        denominator = times(Ht, denominator)
+    elif beta == 1:
+        denominator = np.broadcast_to(denominator, Ht.shape)  # one row in memory
+    return numerator, denominator
 
 
 def row_pass_dense(W, X, Ht, beta, l1, l2, flush, update_H, bounds):
-    """One parallel kernel, compiled with powers only where there are some."""
-    return _row_pass_dense(W, X, Ht, beta, powers_or_none(beta), l1, l2, flush, update_H, None, None, bounds)
+    """Blocks of rows of X."""
+    return _row_pass(_rows_dense, W, (X,), Ht, beta, l1, l2, flush, update_H, bounds, None, None)
+
+
+def row_pass_csr(W, indptr, indices, data, Ht, beta, l1, l2, flush, update_H, bounds):
+    """The same with what X stores of each row."""
+    return _row_pass(_rows_csr, W, (indptr, indices, data), Ht, beta, l1, l2, flush, update_H, bounds)
 
 
 def measured_row_pass_dense(W, X, Ht, beta, l1, l2, flush, update_H, of_X, measured, bounds):
@@ -423,10 +344,5 @@ def measured_row_pass_dense(W, X, Ht, beta, l1, l2, flush, update_H, of_X, measu
     if beta == 2:
         total = divergence_dense(X, W, Ht, beta, bounds)
         return *row_pass_dense(W, X, Ht, beta, l1, l2, flush, update_H, bounds), total
-    sums = _row_pass_dense(W, X, Ht, beta, powers_or_none(beta), l1, l2, flush, update_H, of_X, measured, bounds)
-    return *sums, measured[:, 0].sum()
-
-
-def row_pass_csr(W, indptr, indices, data, Ht, beta, l1, l2, flush, update_H, bounds):
-    """One parallel kernel, compiled with powers only where there are some."""
-    return _row_pass_csr(W, indptr, indices, data, Ht, beta, powers_or_none(beta), l1, l2, flush, update_H, bounds)
+    sums = _row_pass(_rows_dense, W, (X,), Ht, beta, l1, l2, flush, update_H, bounds, of_X, measured)
+    return *sums, float(measured[:, 0].sum())
