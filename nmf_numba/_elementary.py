@@ -8,7 +8,7 @@ import numpy as np
 from numba import types
 from numba.extending import lower_builtin, type_callable
 
-from nmf_numba._jit import exact, inner
+from nmf_numba._jit import exact, inner, scalar
 
 # For x^a = 2^(a log2 x), in bits of a double: log2 of the mantissa f in [sqrt(1/2), sqrt(2)) is z LOG2(z^2) with
 # z = (f-1)/(f+1), to 1.2e-18 relative; 2^r for r in [-1/2, 1/2] is EXP2(r), to 4.3e-18. Both interpolate at Chebyshev
@@ -54,7 +54,7 @@ def _same_bits(context, builder, signature, arguments):
     return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
 
 
-@exact
+@scalar
 def _log2(f):
     """log2 of a mantissa."""
     z = (f - 1.0) / (f + 1.0)
@@ -64,7 +64,7 @@ def _log2(f):
     return z * (low_half + ((LOG2[4] + LOG2[5] * u) + (LOG2[6] + LOG2[7] * u) * v) * (v * v))
 
 
-@exact
+@scalar
 def _parts(x):
     """Take x = f 2^exponent apart, f in [sqrt(1/2), sqrt(2))."""
     bits = as_bits(x)
@@ -73,25 +73,27 @@ def _parts(x):
 
 
 @exact
-def _any_power(x, a):
-    """Set x <- x^a for x >= 0, in one plain loop that becomes vectors.
-
-    a is split into high + low such that high times an exponent is exact: the result then has its last digits.
-    """
+def split(a):
+    """Split a into high + low such that high times an exponent is exact: x^a then has its last digits."""
     high = np.float64(np.float32(a))
-    low = a - high
-    for j in range(len(x)):
-        exponent, f = _parts(np.float64(x[j]))
-        whole, rest = high * exponent, low * exponent + a * _log2(f)  # a log2 x = k + r, k whole, r in [-1/2, 1/2]
-        k = np.floor(min(max(whole + rest, -1022.0), 1024.0) + 0.5)
-        r = min(max((whole - k) + rest, -0.5), 0.5)
-        s = r * r
-        t = s * s
-        first = (EXP2[0] + EXP2[1] * r) + (EXP2[2] + EXP2[3] * r) * s
-        second = (EXP2[4] + EXP2[5] * r) + (EXP2[6] + EXP2[7] * r) * s
-        third = (EXP2[8] + EXP2[9] * r) + (EXP2[10] + EXP2[11] * r) * s
-        power_of_2 = as_float(as_bits(k + (INTEGER + 1023.0)) << MANTISSA)
-        x[j] = (first + t * (second + t * third)) * power_of_2 if x[j] > 0 else 0.0
+    return high, a - high
+
+
+@scalar
+def any_power(x, high, low):
+    """x^(high + low) of a float64 >= 0; 0 for x = 0. In a plain loop it becomes vectors."""
+    exponent, f = _parts(x)
+    whole, rest = high * exponent, low * exponent + (high + low) * _log2(f)  # a log2 x = k + r, k whole, |r| <= 1/2
+    k = np.floor(min(max(whole + rest, -1022.0), 1024.0) + 0.5)
+    r = min(max((whole - k) + rest, -0.5), 0.5)
+    s = r * r
+    t = s * s
+    first = (EXP2[0] + EXP2[1] * r) + (EXP2[2] + EXP2[3] * r) * s
+    second = (EXP2[4] + EXP2[5] * r) + (EXP2[6] + EXP2[7] * r) * s
+    third = (EXP2[8] + EXP2[9] * r) + (EXP2[10] + EXP2[11] * r) * s
+    # 2^k, or 0 for x = 0: no branch, with which a loop would not become vectors
+    power_of_2 = as_float((as_bits(k + (INTEGER + 1023.0)) << MANTISSA) * np.uint64(x > 0))
+    return (first + t * (second + t * third)) * power_of_2
 
 
 def powers_or_none(beta):
@@ -124,10 +126,12 @@ def power(x, a):
         for j in range(len(x)):
             x[j] = x[j] * x[j]
     elif a != 1:
-        _any_power(x, a)
+        high, low = split(a)
+        for j in range(len(x)):
+            x[j] = any_power(np.float64(x[j]), high, low)
 
 
-@exact
+@scalar
 def log(x):
     """log(x) of a finite float64 > 0; some finite number for x = 0. In a plain loop it becomes vectors."""
     exponent, f = _parts(x)
@@ -167,8 +171,8 @@ def tile_of_H(room, h, is_there):
     """H at some columns, from rows of Ht: products want lines along the features. Made in room, unless it is there."""
     H = room[: h.size].reshape(h.shape[1], len(h))
     if not is_there:
-        for t in range(H.shape[0]):
-            for j in range(H.shape[1]):
+        for j in range(H.shape[1]):  # outside: reading side by side takes half the time of writing so
+            for t in range(H.shape[0]):
                 H[t, j] = h[j, t]
     return H
 

@@ -87,6 +87,11 @@ def exact(function: Callable[..., Any]) -> Any:
     return compiled(function, fastmath={"contract"}, **INNER)
 
 
+def scalar(function: Callable[..., Any]) -> Any:
+    """Compile like `exact`, but always within the loop that calls it: only then can the loop become vectors."""
+    return compiled(function, fastmath={"contract"}, forceinline=True, **INNER)
+
+
 # A clock that kernels can read, where the C library has this one.
 HAS_CLOCK = hasattr(time, "CLOCK_MONOTONIC")
 _CLOCK = getattr(time, "CLOCK_MONOTONIC", 0)

@@ -52,7 +52,7 @@ def _interpreted(module):
     copy = types.ModuleType(module.__name__ + "_interpreted")
     source = inspect.getsource(module)
     with pytest.MonkeyPatch.context() as patch:
-        for decorator in ("serial", "inner", "exact", "inlined"):
+        for decorator in ("serial", "inner", "exact", "inlined", "scalar"):
             patch.setattr(_jit, decorator, lambda function: function)
         patch.setattr(_chunks, "for_each_chunk", lambda work, n, *arguments: [work(c, *arguments) for c in range(n)])
         if module is not _elementary:  # what all kernels share is run by Python too

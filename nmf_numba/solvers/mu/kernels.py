@@ -10,7 +10,18 @@ are added in order: the result does not depend on the number of threads.
 import numpy as np
 
 from nmf_numba._chunks import for_each_chunk, gram_matrix, n_chunks_of, sum_of_parts, times
-from nmf_numba._elementary import fill, first_from, gather, power, powers_or_none, products, scatter, tile_of_H
+from nmf_numba._elementary import (
+    any_power,
+    fill,
+    first_from,
+    gather,
+    power,
+    powers_or_none,
+    products,
+    scatter,
+    split,
+    tile_of_H,
+)
 from nmf_numba._jit import inlined, inner, nanoseconds
 from nmf_numba._product import product
 from nmf_numba.objective.kernels import _lines as divergence
@@ -51,7 +62,7 @@ def _ratios_by_powers(x, wh, p, beta):
     """As `_ratios`, for beta other than 1 and 0."""
     floor, n = wh.dtype.type(FLOOR), len(wh)
     one, root_floor = wh.dtype.type(1), np.sqrt(floor)
-    if beta == 0.5:  # here and at 1.5: one pass again
+    if beta == 0.5:  # here, at 1.5 and at 3: no power
         for j in range(n):
             inverse = one / max(wh[j], floor)
             wh[j] = np.sqrt(inverse)
@@ -62,23 +73,26 @@ def _ratios_by_powers(x, wh, p, beta):
             wh[j] = np.sqrt(wh[j])
             p[j] = x[j] / max(wh[j], root_floor)
         return
+    if beta == 3:
+        for j in range(n):
+            p[j] = x[j] * wh[j]
+            wh[j] = wh[j] * wh[j]
+        return
     n_low = 0
     for j in range(n):
         n_low += wh[j] < floor
-        p[j] = wh[j]
-    if beta < 1:
-        _raise(wh)
-    if beta < 2:
-        _raise(p)
-    power(p, beta - 2)
     if 1 < beta < 2 and n_low > 0:  # rare: here the floor makes the two powers differ by more than a factor of wh
         for j in range(n):
-            wh[j] = wh[j] * p[j] if wh[j] >= floor else wh[j] ** wh.dtype.type(beta - 1)
-    else:
-        for j in range(n):
-            wh[j] *= p[j]
+            p[j] = x[j] * max(wh[j], floor) ** wh.dtype.type(beta - 2)
+            wh[j] = wh[j] ** wh.dtype.type(beta - 1)
+        return
+    high, low = split(beta - 2)
+    least, least_raised = floor if beta < 1 else 0 * floor, floor if beta < 2 else 0 * floor
     for j in range(n):
-        p[j] *= x[j]
+        y = max(wh[j], least)
+        y_raised = any_power(np.float64(max(y, least_raised)), high, low)
+        p[j] = x[j] * y_raised
+        wh[j] = y * y_raised
 
 
 @inner
