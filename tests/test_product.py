@@ -6,12 +6,42 @@ import numpy as np
 import pytest
 
 from nmf_numba import _jit
-from nmf_numba._product import product
+from nmf_numba._product import FLOOR, product, ratio_to_product, root_of_product
 
 
 @_jit.serial
 def compiled(C, A, B, add):
     product(C, A, B, add)
+
+
+@_jit.serial
+def compiled_root(C, A, B):
+    root_of_product(C, A, B)
+
+
+@_jit.serial
+def compiled_ratio(C, A, B, X):
+    ratio_to_product(C, A, B, X)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_root_and_ratio(dtype):
+    """Of every remainder of a tile; where the product is less than FLOOR too."""
+    rng = np.random.default_rng(0)
+    for n_rows in (0, 1, 5, 8, 17):
+        for n_columns in (0, 1, 3, 7, 16, 33):
+            A, B = rng.random((n_rows, 4), dtype), rng.random((4, n_columns), dtype)
+            A[::3] *= dtype(1e-9)
+            X = rng.random((n_rows, n_columns + 2), dtype)
+            X.flags.writeable = False
+            C, tolerance = np.full((n_rows, n_columns), np.nan, dtype), 20 * np.finfo(dtype).eps
+            expected = X[:, 1:-1] / np.maximum(A @ B, dtype(FLOOR))
+            for run in (ratio_to_product, compiled_ratio):
+                run(C, A, B, X[:, 1:-1])
+                np.testing.assert_allclose(C, expected, rtol=tolerance)
+            for run in (root_of_product, compiled_root):
+                run(C, A, B)
+                np.testing.assert_allclose(C, np.sqrt(A @ B), rtol=tolerance)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

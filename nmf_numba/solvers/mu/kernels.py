@@ -23,7 +23,7 @@ from nmf_numba._elementary import (
     tile_of_H,
 )
 from nmf_numba._jit import inlined, inner, nanoseconds
-from nmf_numba._product import product
+from nmf_numba._product import product, ratio_to_product, root_of_product
 from nmf_numba.objective.kernels import _lines as divergence
 from nmf_numba.objective.kernels import divergence_dense
 
@@ -149,6 +149,12 @@ def _finish_half(is_for_H, rows, num, den, total, fixed, l1, l2, beta, flush, fi
 
 
 @inlined
+def _tile(H, n_components, left, right):
+    """H at these columns, where its tiles lie one after the other."""
+    return H[left * n_components : right * n_components].reshape(n_components, right - left)
+
+
+@inlined
 def _ratios_dense(x, left, beta, has_powers, wh, p):
     """x * wh^(beta-2) of a tile that begins at column left; wh <- wh^(beta-1) if that is not 1 or wh itself."""
     if beta == 2:
@@ -162,7 +168,23 @@ def _ratios_dense(x, left, beta, has_powers, wh, p):
 
 @inner
 def _rows_dense(
-    c, W, X, Ht, fixed, beta, has_powers, l1, l2, flush, update_H, bounds, numerator_H, denominator_H, of_X, measured
+    c,
+    W,
+    X,
+    Ht,
+    H,
+    fixed,
+    beta,
+    has_powers,
+    l1,
+    l2,
+    flush,
+    update_H,
+    bounds,
+    numerator_H,
+    denominator_H,
+    of_X,
+    measured,
 ):
     """The row pass over chunk c: numerator_H[c] and denominator_H[c] become its share of H's sums.
 
@@ -176,7 +198,6 @@ def _rows_dense(
     room = 0 if beta == 2 else most * width
     WH, P = np.empty(room, W.dtype), np.empty(room, W.dtype)
     numerator, denominator = np.empty((most, n_components), W.dtype), np.empty((most, n_components), W.dtype)
-    H_tile = np.empty(n_components * width if beta != 2 else 0, W.dtype)
     if measured is not None:
         clock, a, b = np.empty(2, np.int64), np.empty(TILE), np.empty(TILE)
         begin, measured[c, 0], measured[c, 1] = nanoseconds(clock), 0.0, 0.0
@@ -193,18 +214,21 @@ def _rows_dense(
                 right = min(left + width, n_features)
                 h, size = Ht[left:right], n_WH * (right - left)
                 wh, p = WH[:size].reshape(n_WH, right - left), P[:size].reshape(n_WH, right - left)
-                H = tile_of_H(
-                    H_tile, h[: 0 if beta == 2 else len(h)], width == n_features and (start > 0 or is_for_H > 0)
-                )
-                if beta != 2:
-                    product(wh, rows, H, False)
+                measures = False
                 if measured is not None:
-                    if not is_for_H:  # wh is still that of the W and H before
+                    measures = not is_for_H  # WH is still that of the W and H before
+                ratios = p
+                if beta == 1 and not measures:
+                    ratio_to_product(p, rows, _tile(H, n_components, left, right), x[:, left:right])
+                else:
+                    if beta != 2:
+                        product(wh, rows, _tile(H, n_components, left, right), False)
+                    if measured is not None and measures:
                         began = nanoseconds(clock)
                         of_x = of_X[bounds[c] + start : bounds[c] + start + n, left // width]
                         measured[c, 0] += divergence(x, left, rows, h, wh, beta, has_powers, of_x, a, b)
                         measured[c, 1] += nanoseconds(clock) - began
-                ratios = _ratios_dense(x, left, beta, has_powers, wh, p)
+                    ratios = _ratios_dense(x, left, beta, has_powers, wh, p)
                 if is_for_H:
                     product(numerator_H[c][left:right], ratios.T, rows, not first)
                     if general:
@@ -222,7 +246,8 @@ def _rows_dense(
 def _stored(x, w, columns, Ht, beta, has_powers, WH, i, left, p):
     """x * (w H)^(beta-2) at stored entries of one row, in p.
 
-    WH : of the block, from column left on, which is there anyway unless beta = 1 or 2; its row i is w H
+    WH : of the block, from column left on, which is there anyway unless beta = 1 or 2; for beta = 1.5 its square root.
+        Its row i is w H
     """
     n, floor = len(columns), w.dtype.type(FLOOR)
     if beta == 2:
@@ -235,7 +260,11 @@ def _stored(x, w, columns, Ht, beta, has_powers, WH, i, left, p):
         wh = WH[i]
         for q in range(n):
             p[q] = wh[columns[q] - left]
-        _floored_power(p[:n], beta - 2, has_powers)
+        if beta == 1.5:
+            for q in range(n):
+                p[q] = 1 / max(p[q], np.sqrt(floor))
+        else:
+            _floored_power(p[:n], beta - 2, has_powers)
         for q in range(n):
             p[q] *= x[q]
     return p[:n]
@@ -249,6 +278,7 @@ def _rows_csr(
     indices,
     data,
     Ht,
+    H,
     fixed,
     beta,
     has_powers,
@@ -270,7 +300,6 @@ def _rows_csr(
         longest = max(longest, indptr[i + 1] - indptr[i])
     WH, p, at = np.empty(most * width if whole else 0, W.dtype), np.empty(longest, W.dtype), np.empty(most, np.intp)
     numerator, denominator = np.empty((most, n_components), W.dtype), np.empty((most, n_components), W.dtype)
-    H_tile = np.empty(n_components * width if whole else 0, W.dtype)
     fill(numerator_H[c], 0)
     if n_rows == 0 or not update_H or beta == 1:
         fill(denominator_H[c], 0)
@@ -285,9 +314,10 @@ def _rows_csr(
                 right = min(left + width, n_features)
                 h, n_WH = Ht[left:right], n if whole else 0
                 wh = WH[: n_WH * (right - left)].reshape(n_WH, right - left)
-                if whole:
-                    is_there = width == n_features and (start > 0 or is_for_H > 0)
-                    product(wh, rows, tile_of_H(H_tile, h, is_there), False)
+                if beta == 1.5:
+                    root_of_product(wh, rows, _tile(H, n_components, left, right))
+                elif whole:
+                    product(wh, rows, _tile(H, n_components, left, right), False)
                 for i in range(n):
                     begin, stop = at[i], indptr[start + i + 1]
                     if right < n_features:  # columns are in order: the row's entries in this tile come next
@@ -300,12 +330,28 @@ def _rows_csr(
                     else:
                         gather(num[i], columns, ratios, Ht)
                 if whole:
-                    _floored_power(wh.reshape(wh.size), beta - 1, has_powers)
+                    if beta != 1.5:
+                        _floored_power(wh.reshape(wh.size), beta - 1, has_powers)
                     if is_for_H:
                         product(denominator_H[c][left:right], wh.T, rows, not first)
                     else:
                         product(den, wh, h, left > 0)
             _finish_half(is_for_H, rows, num, den, denominator_H[c], fixed, l1, l2, beta, flush, first)
+
+
+@inner
+def _make_tile(c, Ht, H):
+    left, right = c * TILE, min((c + 1) * TILE, len(Ht))
+    tile_of_H(H[left * Ht.shape[1] : right * Ht.shape[1]], Ht[left:right], False)
+
+
+def _tiles(Ht, beta, layout):
+    """H, tile by tile: products want lines along the features. Empty where there is no product with H."""
+    is_used = beta != 2 and (layout == "dense" or beta != 1)
+    H = np.empty(Ht.size if is_used else 0, Ht.dtype)
+    if is_used:
+        for_each_chunk(_make_tile, -(-len(Ht) // TILE), Ht, H)
+    return H
 
 
 @inner
@@ -334,7 +380,8 @@ def _row_pass(rows, W, X, Ht, beta, l1, l2, flush, update_H, bounds, *more):
     n = n_components if beta == 2 else 1 if beta == 1 else n_features
     denominator_H = np.empty((n_chunks, n, n_components), Ht.dtype)
     arguments = beta, powers_or_none(beta), l1, l2, flush, update_H, bounds, numerator_H, denominator_H, *more
-    for_each_chunk(rows, n_chunks, W, *X, Ht, fixed, *arguments)
+    H = _tiles(Ht, beta, "dense" if len(X) == 1 else "csr")
+    for_each_chunk(rows, n_chunks, W, *X, Ht, H, fixed, *arguments)
     numerator, denominator = sum_of_parts(numerator_H), sum_of_parts(denominator_H)
     if beta == 2:
         denominator = times(Ht, denominator)
