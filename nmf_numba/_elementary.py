@@ -187,27 +187,3 @@ def first_from(columns, begin, stop, column):
         else:
             stop = middle
     return begin
-
-
-@inner
-def gather(row, columns, x, Ht):
-    """Row += x Ht[columns]. Four entries at a time: the row is then loaded and stored once for four."""
-    n, n_components = len(x), len(row)
-    for p in range(0, n - 3, 4):
-        x0, x1, x2, x3 = x[p], x[p + 1], x[p + 2], x[p + 3]
-        h0, h1, h2, h3 = Ht[columns[p]], Ht[columns[p + 1]], Ht[columns[p + 2]], Ht[columns[p + 3]]
-        for t in range(n_components):
-            row[t] += x0 * h0[t] + x1 * h1[t] + x2 * h2[t] + x3 * h3[t]
-    for p in range(n // 4 * 4, n):
-        h = Ht[columns[p]]
-        for t in range(n_components):
-            row[t] += x[p] * h[t]
-
-
-@inner
-def scatter(sums, columns, x, w):
-    """Do sums[columns] += x w, row by row."""
-    for q in range(len(x)):
-        ratio, column = x[q], sums[columns[q]]
-        for t in range(len(w)):
-            column[t] += ratio * w[t]

@@ -6,12 +6,18 @@ the depth:
 
     sums[r, :] += A[i + r, l] B[l, j : j + COLUMNS]        for l = 0, 1, ...
 
-so an entry of A or B is loaded once for many multiply-adds. It is the one place where a kernel is not a loop that the
-compiler turns into vectors, but vectors themselves, written in the compiler's intermediate language (LLVM IR).
+so an entry of A or B is loaded once for many multiply-adds. A row of a CSR times a matrix likewise: sums of as many
+components as half of the registers hold, while it runs along what is stored.
+
+This is the one place where a kernel is not a loop that the compiler turns into vectors, but vectors themselves, written
+in the compiler's intermediate language (LLVM IR). The compiler's own loops do what is left beyond the last full vector,
+4 of 20 components, number by number.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -32,25 +38,37 @@ FLOOR = 2.0**-23  # as in mu/reference.py
 
 # The tile of C that is held in registers: 16 of 32 with AVX-512, 12 of 16 with AVX2, where a register holds 32 bytes.
 ROWS, COLUMNS_BYTES = (8, 128) if _WIDE else (6, 64)
+SUMS_BYTES = 1024 if _WIDE else 256  # of a row of a CSR times a matrix: half of the registers
 
 _INDEX, _BYTE = ir.IntType(64), ir.IntType(8)
 
 
-class _Matrix:
+class _Array:
     """An array in the compiler's terms: where it begins, its shape and its strides in bytes."""
 
     def __init__(self, context: Any, builder: Any, array_type: Any, value: Any) -> None:
         array = context.make_array(array_type)(context, builder, value)
         self.builder = builder
-        self.item = context.get_abi_sizeof(context.get_value_type(array_type.dtype))
+        self.number = context.get_value_type(array_type.dtype)
+        self.item = context.get_abi_sizeof(self.number)
         self.data = builder.bitcast(array.data, _BYTE.as_pointer())
-        self.shape = cgutils.unpack_tuple(builder, array.shape, 2)
-        self.strides = cgutils.unpack_tuple(builder, array.strides, 2)
+        self.shape = cgutils.unpack_tuple(builder, array.shape, array_type.ndim)
+        self.strides = cgutils.unpack_tuple(builder, array.strides, array_type.ndim)
 
-    def at(self, i: Any, j: Any, what: Any) -> Any:
-        """Where entry (i, j) is, as a pointer to what begins there: a number or a vector."""
-        offset = self.builder.add(self.builder.mul(i, self.strides[0]), self.builder.mul(j, self.strides[1]))
-        return self.builder.bitcast(self.builder.gep(self.data, [offset]), what.as_pointer())
+    def at(self, indices: tuple[Any, ...], what: Any) -> Any:
+        """Where an entry is, as a pointer to what begins there: a number or a vector."""
+        place = self.data
+        for index, stride in zip(indices, self.strides, strict=True):
+            place = self.builder.gep(place, [self.builder.mul(index, stride)])
+        return self.builder.bitcast(place, what.as_pointer())
+
+    def load(self, *indices: Any, vector: Any = None) -> Any:
+        """A number, or a vector that begins at an entry."""
+        return self.builder.load(self.at(indices, vector or self.number), align=self.item)
+
+    def store(self, value: Any, *indices: Any) -> None:
+        """Store a number or a vector from an entry on."""
+        self.builder.store(value, self.at(indices, value.type), align=self.item)
 
 
 def _repeated(builder: Any, number: Any, vector: Any) -> Any:
@@ -78,80 +96,124 @@ def _ratio(builder: Any, total: Any, X: Any) -> Any:
     return builder.fdiv(X, builder.select(builder.fcmp_ordered(">", total, floor), total, floor))
 
 
-def _tile(builder: Any, finish: Any, matrices: list[_Matrix], add: Any, rows: list[Any], j: Any, vector: Any) -> None:
-    """C[rows, j : j + the vector's length] <- finish(A[rows] B[:, the same columns]), C added before if add is true."""
-    C, A, B, X = matrices
-    contract = {"flags": ("contract",)}  # a multiplication and an addition become one instruction
-    sums = [cgutils.alloca_once(builder, vector) for _ in rows]
-    for total in sums:
-        builder.store(ir.Constant(vector, None), total)
-    align = B.item  # of a number: rows begin anywhere
-    with builder.if_then(add):
-        for total, i in zip(sums, rows, strict=True):
-            builder.store(builder.load(C.at(i, j, vector), align=align), total)
-    with cgutils.for_range(builder, A.shape[1]) as depth:
-        b = builder.load(B.at(depth.index, j, vector), align=align)
-        for total, i in zip(sums, rows, strict=True):
-            a = _repeated(builder, builder.load(A.at(i, depth.index, vector.element)), vector)
-            builder.store(builder.fadd(builder.load(total), builder.fmul(a, b, **contract), **contract), total)
-    for total, i in zip(sums, rows, strict=True):
-        x = builder.load(X.at(i, j, vector), align=align)
-        builder.store(finish(builder, builder.load(total), x), C.at(i, j, vector), align=align)
+def _added_product(builder: Any, total: Any, number: Any, vector: Any) -> Any:
+    """Add number * vector to total, in one instruction."""
+    contract = {"flags": ("contract",)}
+    product = builder.fmul(_repeated(builder, number, vector.type), vector, **contract)
+    return builder.fadd(total, product, **contract)
 
 
-def _lower_tiles(finish: Any, C: Any, A: Any, B: Any, X: Any, add: Any) -> Any:
-    """C <- finish(A B), or finish(C + A B), tile by tile."""
+def _rooms(builder: Any, vector: Any, n: int) -> list[Any]:
+    """Room for sums, which the compiler keeps in registers: zeros at first."""
+    rooms = [cgutils.alloca_once(builder, vector) for _ in range(n)]
+    for room in rooms:
+        builder.store(ir.Constant(vector, None), room)
+    return rooms
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        number = context.get_value_type(C.dtype)
-        matrices = [_Matrix(context, builder, t, v) for t, v in zip((C, A, B, X), arguments, strict=False)]
-        c = matrices[0]
-        n_rows, n_columns = c.shape
-        last = builder.sub(n_rows, _INDEX(1))
-        with cgutils.for_range_slice(builder, _INDEX(0), n_rows, _INDEX(ROWS)) as (first, _):
-            rows = []  # beyond the last comes the last again: it is computed more than once, with the same result
-            for r in range(ROWS):
-                i = builder.add(first, _INDEX(r))
-                rows.append(builder.select(builder.icmp_signed("<", i, last), i, last))
-            start, width = _INDEX(0), COLUMNS_BYTES // c.item
-            while width:  # full tiles, then the rest in tiles of half the width, a quarter, ... one column
-                stop = builder.and_(n_columns, _INDEX(-width))
-                with cgutils.for_range_slice(builder, start, stop, _INDEX(width)) as (j, _):
-                    _tile(builder, finish, matrices, arguments[4], rows, j, ir.VectorType(number, width))
-                start, width = stop, width // 2
+
+def _column_tiles(builder: Any, n_columns: Any, array: _Array, n_bytes: int) -> Iterator[tuple[Any, Any]]:
+    """Yield where a tile begins, and its vector: full ones, then the rest in tiles of half the width, a quarter, ..."""
+    start, width = _INDEX(0), n_bytes // array.item
+    while width:
+        stop = builder.and_(n_columns, _INDEX(-width))
+        with cgutils.for_range_slice(builder, start, stop, _INDEX(width)) as (j, _):
+            yield j, ir.VectorType(array.number, width)
+        start, width = stop, width // 2
+
+
+def _lowered(generate: Any, *kinds: Any) -> Any:
+    """What an intrinsic returns: nothing, made by generate(builder, *arrays and numbers)."""
+
+    def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        values = [
+            _Array(context, builder, kind, argument) if isinstance(kind, types.Array) else argument
+            for kind, argument in zip(kinds, arguments, strict=True)
+        ]
+        generate(builder, *values)
         return context.get_dummy_value()
 
-    return types.void(C, A, B, X, types.boolean), generate
+    return types.void(*kinds), lower
+
+
+def _tiles(finish: Any, builder: Any, C: _Array, A: _Array, B: _Array, X: _Array, add: Any) -> None:
+    """C <- finish(A B), or finish(C + A B) if add is true, tile by tile."""
+    n_rows, n_columns = C.shape
+    last = builder.sub(n_rows, _INDEX(1))
+    with cgutils.for_range_slice(builder, _INDEX(0), n_rows, _INDEX(ROWS)) as (first, _):
+        rows = []  # beyond the last comes the last again: it is computed more than once, with the same result
+        for r in range(ROWS):
+            i = builder.add(first, _INDEX(r))
+            rows.append(builder.select(builder.icmp_signed("<", i, last), i, last))
+        for j, vector in _column_tiles(builder, n_columns, C, COLUMNS_BYTES):
+            sums = _rooms(builder, vector, ROWS)
+            with builder.if_then(add):
+                for total, i in zip(sums, rows, strict=True):
+                    builder.store(C.load(i, j, vector=vector), total)
+            with cgutils.for_range(builder, A.shape[1]) as depth:
+                b = B.load(depth.index, j, vector=vector)
+                for total, i in zip(sums, rows, strict=True):
+                    a = A.load(i, depth.index)
+                    builder.store(_added_product(builder, builder.load(total), a, b), total)
+            for total, i in zip(sums, rows, strict=True):
+                C.store(finish(builder, builder.load(total), X.load(i, j, vector=vector)), i, j)
+
+
+def _each(builder: Any, columns: _Array, step: int) -> Iterator[list[tuple[Any, Any]]]:
+    """Yield places in columns and the columns there: step at a time, then what is left one by one."""
+    start, n = _INDEX(0), columns.shape[0]
+    for width in (step, 1):
+        stop = builder.sub(n, builder.srem(n, _INDEX(width)))
+        with cgutils.for_range_slice(builder, start, stop, _INDEX(width)) as (q, _):
+            places = [builder.add(q, _INDEX(u)) for u in range(width)]
+            yield [(place, builder.sext(columns.load(place), _INDEX)) for place in places]
+        start = stop
+
+
+def _gather(builder: Any, row: _Array, columns: _Array, x: _Array, Ht: _Array) -> None:
+    for t, vector in _column_tiles(builder, row.shape[0], row, SUMS_BYTES // 2):
+        n_sums = min(4, SUMS_BYTES // (vector.count * row.item))  # sums that do not wait for each other
+        sums = _rooms(builder, vector, n_sums)
+        for entries in _each(builder, columns, n_sums):
+            for (q, j), total in zip(entries, sums, strict=False):
+                h = Ht.load(j, t, vector=vector)
+                builder.store(_added_product(builder, builder.load(total), x.load(q), h), total)
+        result = row.load(t, vector=vector)
+        for total in sums:
+            result = builder.fadd(result, builder.load(total))
+        row.store(result, t)
+
+
+def _scatter(builder: Any, sums: _Array, columns: _Array, x: _Array, w: _Array) -> None:
+    for t, vector in _column_tiles(builder, w.shape[0], w, SUMS_BYTES // 2):
+        w_t = w.load(t, vector=vector)
+        for entries in _each(builder, columns, 2):
+            for q, j in entries:
+                sums.store(_added_product(builder, sums.load(j, t, vector=vector), x.load(q), w_t), j, t)
+
+
+@intrinsic
+def _gather_intrinsic(typing_context: Any, row: Any, columns: Any, x: Any, Ht: Any) -> Any:
+    return _lowered(_gather, row, columns, x, Ht)
+
+
+@intrinsic
+def _scatter_intrinsic(typing_context: Any, sums: Any, columns: Any, x: Any, w: Any) -> Any:
+    return _lowered(_scatter, sums, columns, x, w)
 
 
 @intrinsic
 def _sums(typing_context: Any, C: Any, A: Any, B: Any, X: Any, add: Any) -> Any:
-    return _lower_tiles(_itself, C, A, B, X, add)
+    return _lowered(partial(_tiles, _itself), C, A, B, X, add)
 
 
 @intrinsic
 def _roots(typing_context: Any, C: Any, A: Any, B: Any, X: Any, add: Any) -> Any:
-    return _lower_tiles(_root, C, A, B, X, add)
+    return _lowered(partial(_tiles, _root), C, A, B, X, add)
 
 
 @intrinsic
 def _ratios(typing_context: Any, C: Any, A: Any, B: Any, X: Any, add: Any) -> Any:
-    return _lower_tiles(_ratio, C, A, B, X, add)
-
-
-@inner
-def _product(C: Any, A: Any, B: Any, X: Any, add: Any) -> None:
-    _sums(C, A, B, X, add)
-
-
-@inner
-def _root_of_product(C: Any, A: Any, B: Any, X: Any, add: Any) -> None:
-    _roots(C, A, B, X, add)
-
-
-@inner
-def _ratio_to_product(C: Any, A: Any, B: Any, X: Any, add: Any) -> None:
-    _ratios(C, A, B, X, add)
+    return _lowered(partial(_tiles, _ratio), C, A, B, X, add)
 
 
 def product(C: Any, A: Any, B: Any, add: Any) -> None:
@@ -169,26 +231,54 @@ def ratio_to_product(C: Any, A: Any, B: Any, X: Any) -> None:
     C[:] = X / np.maximum(A @ B, C.dtype.type(FLOOR))
 
 
-def _define(function: Any, inside: Any, typer: Any, more: Any = ()) -> None:
-    """Let kernels call `inside` by the function's name. It is compiled once for all layouts of matrices."""
+def gather(row: Any, columns: Any, x: Any, Ht: Any) -> None:
+    """Row += x Ht[columns]."""
+    row += x @ Ht[columns]
+
+
+def scatter(sums: Any, columns: Any, x: Any, w: Any) -> None:
+    """Do sums[columns] += x w, row by row. No column comes twice."""
+    sums[columns] += np.outer(x, w)
+
+
+def _define(function: Any, typer: Any, inside: Any) -> None:
+    """Let kernels call `inside` by the function's name. It is compiled once for all layouts of arrays."""
+    inside = inner(inside)
     type_callable(function)(lambda context: typer)
 
-    @lower_builtin(function, types.Array, types.Array, types.Array, *more)
+    @lower_builtin(function, types.VarArg(types.Any))
     def _(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        X, add = arguments[0], cgutils.false_bit
-        if more == (types.Array,):
-            X = arguments[3]
-        elif more:
-            add = arguments[3]
-        kinds = [types.Array(matrix.dtype, 2, "A") for matrix in signature.args[:3]]
+        kinds = [types.Array(k.dtype, k.ndim, "A") if isinstance(k, types.Array) else k for k in signature.args]
         dispatcher = types.Dispatcher(inside)
-        call = dispatcher.get_call_type(context.typing_context, (*kinds, kinds[0], types.boolean), {})
+        call = dispatcher.get_call_type(context.typing_context, kinds, {})
         compiled = context.get_function(dispatcher, call)
         context.add_linking_libs(compiled.libs)
-        return compiled(builder, [*arguments[:3], X, add])
+        return compiled(builder, arguments)
 
 
-# types.none is typed as a function of anything; Numba wants to know how many arguments
-_define(product, _product, lambda C, A, B, add: types.none(C, A, B, types.boolean), (types.Boolean,))
-_define(root_of_product, _root_of_product, lambda C, A, B: types.none(C, A, B))  # noqa: PLW0108
-_define(ratio_to_product, _ratio_to_product, lambda C, A, B, X: types.none(C, A, B, X), (types.Array,))  # noqa: PLW0108
+def _product(C: Any, A: Any, B: Any, add: Any) -> None:
+    _sums(C, A, B, C, add)
+
+
+def _root_of_product(C: Any, A: Any, B: Any) -> None:
+    _roots(C, A, B, C, False)
+
+
+def _ratio_to_product(C: Any, A: Any, B: Any, X: Any) -> None:
+    _ratios(C, A, B, X, False)
+
+
+def _gathered(row: Any, columns: Any, x: Any, Ht: Any) -> None:
+    _gather_intrinsic(row, columns, x, Ht)
+
+
+def _scattered(sums: Any, columns: Any, x: Any, w: Any) -> None:
+    _scatter_intrinsic(sums, columns, x, w)
+
+
+# types.none alone could be called with anything; Numba wants to know with how many arguments
+_define(product, lambda C, A, B, add: types.none(C, A, B, types.boolean), _product)
+_define(root_of_product, lambda C, A, B: types.none(C, A, B), _root_of_product)  # noqa: PLW0108
+_define(ratio_to_product, lambda C, A, B, X: types.none(C, A, B, X), _ratio_to_product)  # noqa: PLW0108
+_define(gather, lambda row, columns, x, Ht: types.none(row, columns, x, Ht), _gathered)  # noqa: PLW0108
+_define(scatter, lambda sums, columns, x, w: types.none(sums, columns, x, w), _scattered)  # noqa: PLW0108

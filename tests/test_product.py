@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nmf_numba import _jit
-from nmf_numba._product import FLOOR, product, ratio_to_product, root_of_product
+from nmf_numba._product import FLOOR, gather, product, ratio_to_product, root_of_product, scatter
 
 
 @_jit.serial
@@ -22,6 +22,38 @@ def compiled_root(C, A, B):
 @_jit.serial
 def compiled_ratio(C, A, B, X):
     ratio_to_product(C, A, B, X)
+
+
+@_jit.serial
+def compiled_gather(row, columns, x, Ht):
+    gather(row, columns, x, Ht)
+
+
+@_jit.serial
+def compiled_scatter(sums, columns, x, w):
+    scatter(sums, columns, x, w)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+def test_rows_of_a_csr(dtype, index):
+    """With every remainder of a vector and of the entries that go side by side."""
+    rng = np.random.default_rng(0)
+    for n_components in (1, 2, 3, 5, 8, 20, 31, 64, 100, 300):
+        for n_stored in (0, 1, 2, 3, 4, 7, 21):
+            Ht, x = rng.random((23, n_components), dtype), rng.random(n_stored, dtype)
+            columns, w = np.sort(rng.permutation(23)[:n_stored]).astype(index), rng.random(n_components, dtype)
+            x.flags.writeable = columns.flags.writeable = False
+            for run in (gather, compiled_gather):
+                row = w.copy()
+                run(row, columns, x, Ht)
+                np.testing.assert_allclose(row, w + x @ Ht[columns], rtol=20 * np.finfo(dtype).eps)
+            expected = Ht.copy()
+            expected[columns] += np.outer(x, w)
+            for run in (scatter, compiled_scatter):
+                sums = Ht.copy()
+                run(sums, columns, x, w)
+                np.testing.assert_allclose(sums, expected, rtol=4 * np.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

@@ -9,9 +9,9 @@ depend on the number of threads.
 import numpy as np
 
 from nmf_numba._chunks import for_each_chunk, gram_matrix, n_chunks_of, sum_of_parts
-from nmf_numba._elementary import fill, gather, scatter
+from nmf_numba._elementary import fill
 from nmf_numba._jit import inner
-from nmf_numba._product import ROWS, product
+from nmf_numba._product import ROWS, gather, product, scatter
 
 LANES = 64  # rows that go through a sweep side by side
 BLOCK = 64  # rows whose X Ht, renewal, X'W and W'W are done before the next rows are read

@@ -14,16 +14,14 @@ from nmf_numba._elementary import (
     any_power,
     fill,
     first_from,
-    gather,
     power,
     powers_or_none,
     products,
-    scatter,
     split,
     tile_of_H,
 )
 from nmf_numba._jit import inlined, inner, nanoseconds
-from nmf_numba._product import product, ratio_to_product, root_of_product
+from nmf_numba._product import gather, product, ratio_to_product, root_of_product, scatter
 from nmf_numba.objective.kernels import _lines as divergence
 from nmf_numba.objective.kernels import divergence_dense
 
