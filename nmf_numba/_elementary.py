@@ -96,9 +96,12 @@ def any_power(x, high, low):
     return (first + t * (second + t * third)) * power_of_2
 
 
-def powers_or_none(beta):
-    """None for a loss without powers. Numba drops what depends on `is not None` before it compiles: a second less."""
-    return None if beta in (0, 1, 2) else True
+def has_powers_is_named(beta):
+    """True and None for a loss with powers, None and True for one of the three with a name: two arguments of a kernel.
+
+    Numba drops what depends on `is not None` of an argument that is None before it compiles: a second less.
+    """
+    return (None, True) if beta in (0, 1, 2) else (True, None)
 
 
 @exact
@@ -167,13 +170,12 @@ def fill(A, value):
 
 
 @inner
-def tile_of_H(room, h, is_there):
-    """H at some columns, from rows of Ht: products want lines along the features. Made in room, unless it is there."""
+def tile_of_H(room, h):
+    """H at some columns, made in room from rows of Ht: products want lines along the features."""
     H = room[: h.size].reshape(h.shape[1], len(h))
-    if not is_there:
-        for j in range(H.shape[1]):  # outside: reading side by side takes half the time of writing so
-            for t in range(H.shape[0]):
-                H[t, j] = h[j, t]
+    for j in range(H.shape[1]):  # outside: reading side by side takes half the time of writing so
+        for t in range(H.shape[0]):
+            H[t, j] = h[j, t]
     return H
 
 

@@ -9,7 +9,7 @@ only stored entries are visited; if cancellation has eaten the result, all entri
 import numpy as np
 
 from nmf_numba._chunks import for_each_chunk, gram_matrix
-from nmf_numba._elementary import first_from, log, power, powers_or_none, products, tile_of_H
+from nmf_numba._elementary import first_from, has_powers_is_named, log, power, products, tile_of_H
 from nmf_numba._jit import inlined, inner, serial
 from nmf_numba._product import product
 
@@ -164,18 +164,8 @@ def _power_sums(x, y, beta, of_x, a, b):
 
 
 @inner
-def _sums(x, y, beta, has_powers, of_x, a, b):
-    """The sum of (1), and the sum of its terms' sizes.
-
-    of_x : None, or where X's own part of these is kept: NaN as long as it is not known
-    a, b : room for as many numbers
-    """
-    if has_powers is not None:
-        return _power_sums(x, y, beta, of_x, a, b)
-    if beta == 1:
-        return _KL_sums(x, y, of_x)
-    if beta == 0:
-        return _IS_sums(x, y, a, b)
+def _square_sums(x, y):
+    """As `_sums`, for beta = 2."""
     square = size = 0.0
     for j in range(len(y)):
         x_j = np.float64(x[j])
@@ -185,13 +175,30 @@ def _sums(x, y, beta, has_powers, of_x, a, b):
     return 0.5 * square, 0.5 * square if y.itemsize == 8 else 0.5 * size  # in float64 nothing cancels
 
 
+@inner
+def _sums(x, y, beta, has_powers, is_named, of_x, a, b):
+    """The sum of (1), and the sum of its terms' sizes.
+
+    of_x : None, or where X's own part of these is kept: NaN as long as it is not known
+    a, b : room for as many numbers
+    """
+    if has_powers is not None:
+        return _power_sums(x, y, beta, of_x, a, b)
+    if is_named is not None:
+        if beta == 1:
+            return _KL_sums(x, y, of_x)
+        if beta == 0:
+            return _IS_sums(x, y, a, b)
+    return _square_sums(x, y)
+
+
 @inlined
-def _line(x, W, Ht, y, beta, has_powers, of_x, a, b):
+def _line(x, W, Ht, y, beta, has_powers, is_named, of_x, a, b):
     """The sum of d(x | y) over some rows, one after the other in x and in y, their WH.
 
     It is the sum of (1), unless that has lost its digits, or y has too few.
     """
-    total, size = _sums(x, y, beta, has_powers, of_x, a, b)
+    total, size = _sums(x, y, beta, has_powers, is_named, of_x, a, b)
     cancelled = CANCELLED if y.itemsize == 8 else CANCELLED_32
     if LEAST < size < MOST and total >= cancelled * size:
         return total
@@ -207,7 +214,7 @@ def _line(x, W, Ht, y, beta, has_powers, of_x, a, b):
 
 
 @inlined
-def _lines(X, left, W, Ht, WH, beta, has_powers, of_X, a, b):
+def _lines(X, left, W, Ht, WH, beta, has_powers, is_named, of_X, a, b):
     """The sum of d(X | WH) over a block of rows, from column left on: in lines of as many rows as there is room for.
 
     of_X : as of_x in `_sums`, one for each row
@@ -219,7 +226,7 @@ def _lines(X, left, W, Ht, WH, beta, has_powers, of_X, a, b):
         n = min(step, n_rows - i)
         x = X[i : i + n].reshape(-1)[left : left + n * n_columns]
         of_x = None if of_X is None else of_X[i]
-        total += _line(x, W[i : i + n], Ht, WH[i : i + n].reshape(-1), beta, has_powers, of_x, a, b)
+        total += _line(x, W[i : i + n], Ht, WH[i : i + n].reshape(-1), beta, has_powers, is_named, of_x, a, b)
     return total
 
 
@@ -240,7 +247,7 @@ def _product(W, H, room):
 
 
 @inner
-def _rows_dense(c, X, W, Ht, beta, has_powers, bounds, totals):
+def _rows_dense(c, X, W, Ht, beta, has_powers, is_named, bounds, totals):
     X, W = X[bounds[c] : bounds[c + 1]], W[bounds[c] : bounds[c + 1]]
     n_rows = len(W)
     most, width, WH_room, H_room = _room(n_rows, Ht, W)
@@ -248,16 +255,18 @@ def _rows_dense(c, X, W, Ht, beta, has_powers, bounds, totals):
     total = 0.0
     for left in range(0, len(Ht), width):
         h = Ht[left : left + width]
-        H = tile_of_H(H_room, h, len(h) == 0)
+        H = tile_of_H(H_room, h)
         for start in range(0, n_rows, most):
             n = min(most, n_rows - start)
             WH = _product(W[start : start + n], H, WH_room)
-            total += _lines(X[start : start + n], left, W[start : start + n], h, WH, beta, has_powers, None, a, b)
+            total += _lines(
+                X[start : start + n], left, W[start : start + n], h, WH, beta, has_powers, is_named, None, a, b
+            )
     totals[c] = total
 
 
 @inner
-def _rows_csr(c, indptr, indices, data, W, Ht, beta, has_powers, bounds, totals):
+def _rows_csr(c, indptr, indices, data, W, Ht, beta, has_powers, is_named, bounds, totals):
     """All entries of the rows, stored or not."""
     W, indptr = W[bounds[c] : bounds[c + 1]], indptr[bounds[c] : bounds[c + 1] + 1]
     n_rows = len(W)
@@ -267,7 +276,7 @@ def _rows_csr(c, indptr, indices, data, W, Ht, beta, has_powers, bounds, totals)
     total = 0.0
     for left in range(0, len(Ht), width):
         h = Ht[left : left + width]
-        H = tile_of_H(H_room, h, len(h) == 0)
+        H = tile_of_H(H_room, h)
         for start in range(0, n_rows, most):
             n = min(most, n_rows - start)
             WH = _product(W[start : start + n], H, WH_room)
@@ -280,7 +289,9 @@ def _rows_csr(c, indptr, indices, data, W, Ht, beta, has_powers, bounds, totals)
                 of_x[0] = np.nan
                 if has_powers is not None:
                     of_x[0] = _sum_of_powers(data[begin:end], beta, a)
-                total += _line(x[: len(h)], W[start + i : start + i + 1], h, WH[i], beta, has_powers, of_x, a, b)
+                total += _line(
+                    x[: len(h)], W[start + i : start + i + 1], h, WH[i], beta, has_powers, is_named, of_x, a, b
+                )
                 for p in range(begin, end):
                     x[indices[p] - left] = 0
     totals[c] = total
@@ -323,7 +334,7 @@ def _of_zeros(W, Ht, beta):
 def _divergence(rows, X, W, Ht, beta, bounds):
     """Chunks of rows of X, each with a sum of its own."""
     totals = np.empty(len(bounds) - 1)
-    for_each_chunk(rows, len(totals), *X, W, Ht, beta, powers_or_none(beta), bounds, totals)
+    for_each_chunk(rows, len(totals), *X, W, Ht, beta, *has_powers_is_named(beta), bounds, totals)
     return float(totals.sum())
 
 
