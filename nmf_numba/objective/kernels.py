@@ -145,7 +145,13 @@ def _power_sums(x, y, beta, of_x, a, b):
         if np.isnan(of_x[0]):
             of_x[0] = _sum_of_powers(x, beta, a)
         first = of_x[0]
-    if beta > 1:
+    if beta == 1.5:
+        for j in range(n):
+            y_j = np.float64(y[j])
+            root = np.sqrt(y_j)
+            second += root * y_j
+            third += x[j] * root
+    elif beta > 1:
         for j in range(n):
             b[j] = y[j]
         power(b[:n], beta - 1)
