@@ -1,4 +1,4 @@
-"""What the kernels of several solvers share: powers, logarithms, sums, and a row of a CSR times a matrix.
+"""What the kernels of several solvers share: powers, logarithms, tiles of H, and WH at stored entries.
 
 For kernels only. Numba's cache does not notice a change in another file: after one in this file, delete the cached
 kernels (`nmf-numba warmup` says where they are).
