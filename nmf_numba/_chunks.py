@@ -79,27 +79,36 @@ def _call(typing_context: Any, address: Any, c: Any, arguments: Any) -> Any:
     return numba.types.none(address, c, arguments), generate
 
 
-def _in_turn(address: Any, n_chunks: Any, *arguments: Any) -> None:
+def _in_turn(address: Any, n_chunks: Any, arguments: Any) -> None:
     for c in range(n_chunks):
         _call(address, numba.int64(c), arguments)
 
 
-def _in_parallel(address: Any, n_chunks: Any, *arguments: Any) -> None:
+def _in_parallel(address: Any, n_chunks: Any, arguments: Any) -> None:
     for c in numba.prange(n_chunks):
         _call(address, numba.int64(c), arguments)
 
 
 _in_turn, _in_parallel = compiled(_in_turn), compiled(_in_parallel, parallel=PRANGE_ONLY)
 
-_addresses: dict[tuple[Any, ...], int] = {}  # of compiled functions, for arguments of these types
+_known: dict[tuple[Any, ...], Any] = {}  # addresses and entries for arguments of these types
+
+
+def _code(function: Any, kinds: tuple[Any, ...]) -> Any:
+    """Return what Numba knows of a function that is compiled for these types."""
+    function.compile(kinds)
+    return function.overloads[kinds]
 
 
 def _address(work: Any, arguments: tuple[Any, ...]) -> int:
     """Return where the code of an `inner` function is, compiled for (c, *arguments)."""
-    kinds = (numba.int64, *map(numba.typeof, arguments))
-    work.compile(kinds)
-    code = work.overloads[kinds]
+    code = _code(work, (numba.int64, *map(numba.typeof, arguments)))
     return int(code.library.get_pointer_to_function(code.fndesc.llvm_func_name))
+
+
+def _entry(loop: Any, arguments: tuple[Any, ...]) -> Any:
+    """Return what Python calls to run a loop. Numba 0.60 now and then takes a tuple of arrays for one of other types."""
+    return _code(loop, (numba.int64, numba.int64, numba.typeof(arguments))).entry_point
 
 
 def for_each_chunk(work: Any, n_chunks: int, *arguments: Any) -> None:
@@ -117,17 +126,20 @@ def for_each_chunk(work: Any, n_chunks: int, *arguments: Any) -> None:
     *arguments
         Arrays, numbers and None.
     """
+    is_serial = n_chunks <= 1 or numba.get_num_threads() == 1 or _launcher.threads_lost
     # arrays of one key have one type for Numba
-    key = (work, *[(a.dtype, a.ndim, a.flags.num) if isinstance(a, np.ndarray) else type(a) for a in arguments])
-    address = _addresses.get(key)
-    if address is None:
-        address = _addresses[key] = _address(work, arguments)
+    kinds = [(a.dtype, a.ndim, a.flags.num) if isinstance(a, np.ndarray) else type(a) for a in arguments]
+    known = _known.get((work, is_serial, *kinds))
+    if known is None:
+        known = _address(work, arguments), _entry(_in_turn if is_serial else _in_parallel, arguments)
+        _known[work, is_serial, *kinds] = known
+    address, loop = known
     try:
-        if n_chunks <= 1 or numba.get_num_threads() == 1 or _launcher.threads_lost:
-            _in_turn(address, n_chunks, *arguments)
+        if is_serial:
+            loop(address, n_chunks, arguments)
             return
         with _launcher.lock:
-            _in_parallel(address, n_chunks, *arguments)
+            loop(address, n_chunks, arguments)
     except SystemError as error:  # how Ctrl-C inside compiled code arrives, or as the cause of such a cause
         cause = error.__cause__
         while isinstance(cause, SystemError):
