@@ -107,7 +107,7 @@ def _address(work: Any, arguments: tuple[Any, ...]) -> int:
 
 
 def _entry(loop: Any, arguments: tuple[Any, ...]) -> Any:
-    """Return what Python calls to run a loop. Numba 0.60 now and then takes a tuple of arrays for one of other types."""
+    """Return what Python calls to run a loop: Numba 0.60 itself now and then takes a tuple for one of other types."""
     return _code(loop, (numba.int64, numba.int64, numba.typeof(arguments))).entry_point
 
 
