@@ -77,15 +77,17 @@ def _ratios_by_powers(x, wh, p, beta):
             p[j] = x[j] * wh[j]
             wh[j] = wh[j] * wh[j]
         return
-    n_low = 0
+    n_low, (high, low) = 0, split(beta - 2)
     for j in range(n):
         n_low += wh[j] < floor
-    if 1 < beta < 2 and n_low > 0:  # rare: here the floor makes the two powers differ by more than a factor of wh
+    if 1 < beta < 2 and n_low > 0:  # here the floor makes the two powers differ by more than a factor of wh
         for j in range(n):
-            p[j] = x[j] * max(wh[j], floor) ** wh.dtype.type(beta - 2)
-            wh[j] = wh[j] ** wh.dtype.type(beta - 1)
+            p[j] = any_power(np.float64(max(wh[j], floor)), high, low)
+        for j in range(n):
+            wh[j] = wh[j] * p[j] if wh[j] >= floor else wh[j] ** wh.dtype.type(beta - 1)
+        for j in range(n):
+            p[j] *= x[j]
         return
-    high, low = split(beta - 2)
     least, least_raised = floor if beta < 1 else 0 * floor, floor if beta < 2 else 0 * floor
     for j in range(n):
         y = max(wh[j], least)
