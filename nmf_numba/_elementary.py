@@ -25,6 +25,7 @@ EXP2 = (
 MANTISSA, BIAS = np.uint64(52), np.uint64(1023)  # bits of the mantissa; the exponent of 1
 FROM_ROOT_HALF = np.uint64((1023 << 52) - 0x3FE6A09E667F3BCD)  # counts exponents from sqrt(1/2) instead of 1
 INTEGER_BITS, INTEGER = np.uint64(0x433 << 52), 2.0**52  # an integer n as a double: INTEGER_BITS | n, minus INTEGER
+ROUND = 1.5 * 2.0**52 + 1023.0  # k + ROUND is rounded to a whole number, and its last bits are those of k + 1023
 LN2 = 0.6931471805599453
 
 
@@ -55,13 +56,12 @@ def _same_bits(context, builder, signature, arguments):
 
 
 @scalar
-def _log2(f):
-    """log2 of a mantissa."""
-    z = (f - 1.0) / (f + 1.0)
+def _log2_over(z):
+    """log2((1 + z) / (1 - z)) / z, for z of a mantissa."""
     u = z * z
     v = u * u
     low_half = (LOG2[0] + LOG2[1] * u) + (LOG2[2] + LOG2[3] * u) * v
-    return z * (low_half + ((LOG2[4] + LOG2[5] * u) + (LOG2[6] + LOG2[7] * u) * v) * (v * v))
+    return low_half + ((LOG2[4] + LOG2[5] * u) + (LOG2[6] + LOG2[7] * u) * v) * (v * v)
 
 
 @scalar
@@ -81,18 +81,23 @@ def split(a):
 
 @scalar
 def any_power(x, high, low):
-    """x^(high + low) of a float64 >= 0; 0 for x = 0. In a plain loop it becomes vectors."""
-    exponent, f = _parts(x)
-    whole, rest = high * exponent, low * exponent + (high + low) * _log2(f)  # a log2 x = k + r, k whole, |r| <= 1/2
-    k = np.floor(min(max(whole + rest, -1022.0), 1024.0) + 0.5)
-    r = min(max((whole - k) + rest, -0.5), 0.5)
+    """x^(high + low) of a float64 >= 0; 0 for x = 0. In a plain loop it becomes vectors.
+
+    a log2 x = k + r, with k whole and r about [-1/2, 1/2]. What takes time is that each step waits for the one before:
+    so k, which need not be the nearest, comes from the first term of the logarithm, while the others are computed.
+    """
+    a, (exponent, f) = high + low, _parts(x)
+    z, whole = (f - 1.0) / (f + 1.0), high * exponent
+    shifted = (whole + (a * LOG2[0]) * z) + ROUND
+    r = ((whole - (shifted - ROUND)) + low * exponent) + (a * z) * _log2_over(z)
     s = r * r
     t = s * s
     first = (EXP2[0] + EXP2[1] * r) + (EXP2[2] + EXP2[3] * r) * s
     second = (EXP2[4] + EXP2[5] * r) + (EXP2[6] + EXP2[7] * r) * s
     third = (EXP2[8] + EXP2[9] * r) + (EXP2[10] + EXP2[11] * r) * s
     # 2^k, or 0 for x = 0: no branch, with which a loop would not become vectors
-    power_of_2 = as_float((as_bits(k + (INTEGER + 1023.0)) << MANTISSA) * np.uint64(x > 0))
+    biased = min(max(shifted, ROUND - 1023.0), ROUND + 1024.0)
+    power_of_2 = as_float((as_bits(biased) << MANTISSA) * np.uint64(x > 0))
     return (first + t * (second + t * third)) * power_of_2
 
 
@@ -138,7 +143,8 @@ def power(x, a):
 def log(x):
     """log(x) of a finite float64 > 0; some finite number for x = 0. In a plain loop it becomes vectors."""
     exponent, f = _parts(x)
-    return LN2 * (exponent + _log2(f))
+    z = (f - 1.0) / (f + 1.0)
+    return LN2 * (exponent + z * _log2_over(z))
 
 
 @inner

@@ -14,6 +14,7 @@ import numpy as np
 
 from nmf_numba import validation
 from nmf_numba._cached import cached_property
+from nmf_numba._memory import aligned_empty
 from nmf_numba.initialization import make_start, mean_of
 from nmf_numba.objective import Objective, evaluate, squared_error
 from nmf_numba.problem import Problem, twin
@@ -355,7 +356,8 @@ def prepare(
     rng = validation.check_random_state(random_state)
     functions = twin(solver_class.__module__.rpartition(".")[0], engine)
     instance = solver_class(problem, n_components, functions, shuffle=shuffle, rng=rng)
-    W, Ht = np.ascontiguousarray(W), np.ascontiguousarray(H.T)
+    W, Ht = np.ascontiguousarray(W), aligned_empty(H.T.shape, H.dtype)
+    Ht[:] = H.T
     if every == "coordinate" and solver_class.coordinates is Solver.coordinates:
         validation.refuse_coordinates(solver)
     return Run(problem, instance, W, Ht, update_H, tol, max_iter, verbose, engine, n_threads, max_time, callback, every)

@@ -87,7 +87,8 @@ class Problem:
         """Where chunks of rows begin, and the last one ends.
 
         They depend on X and n_components alone, so the sums, which each chunk adds up on its own, do not depend on the
-        number of threads. They are bounded by stored entries, not rows: rows of a sparse X differ in length.
+        number of threads. They are bounded by stored entries, not rows: rows of a sparse X differ in length. Their
+        number is a power of two, which 2, 4, 8, ... threads share evenly.
         """
         n_samples, n_features = self.X.shape
         whole = self.layout == "dense" or self.beta not in (1, 2)  # the other losses need WH at every entry of a CSR
@@ -104,6 +105,7 @@ class Problem:
         )
         if n_chunks < 2:
             return np.array([0, n_samples], np.intp)
+        n_chunks = 1 << n_chunks.bit_length() - 1
         targets = cost[-1] * np.arange(1, n_chunks) / n_chunks
         return np.unique([0, *np.searchsorted(cost, targets), n_samples]).astype(np.intp)
 

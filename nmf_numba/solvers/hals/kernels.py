@@ -11,6 +11,7 @@ import numpy as np
 from nmf_numba._chunks import for_each_chunk, gram_matrix, n_chunks_of, sum_of_parts
 from nmf_numba._elementary import fill
 from nmf_numba._jit import inner
+from nmf_numba._memory import aligned_empty
 from nmf_numba._product import ROWS, gather, product, scatter
 
 LANES = 64  # rows that go through a sweep side by side
@@ -148,7 +149,7 @@ def update(W, gram, cross, order):
 def _row_pass(rows, W, X, Ht, gram, l1, order, update_H, bounds):
     """Chunks of rows of X, each with sums of its own."""
     n_chunks, (n_features, n_components) = len(bounds) - 1, Ht.shape
-    violations, cross_H = np.empty(n_chunks), np.empty((n_chunks, n_features, n_components), Ht.dtype)
+    violations, cross_H = np.empty(n_chunks), aligned_empty((n_chunks, n_features, n_components), Ht.dtype)
     gram_H = np.empty((n_chunks, n_components, n_components), Ht.dtype)
     for_each_chunk(rows, n_chunks, W, *X, Ht, gram, l1, order, update_H, bounds, violations, cross_H, gram_H)
     return float(violations.sum()), sum_of_parts(cross_H), sum_of_parts(gram_H)

@@ -21,6 +21,7 @@ from nmf_numba._elementary import (
     tile_of_H,
 )
 from nmf_numba._jit import inlined, inner, nanoseconds
+from nmf_numba._memory import aligned_empty
 from nmf_numba._product import gather, product, ratio_to_product, root_of_product, scatter
 from nmf_numba.objective.kernels import _lines as divergence
 from nmf_numba.objective.kernels import divergence_dense
@@ -77,23 +78,18 @@ def _ratios_by_powers(x, wh, p, beta):
             p[j] = x[j] * wh[j]
             wh[j] = wh[j] * wh[j]
         return
-    n_low, (high, low) = 0, split(beta - 2)
-    for j in range(n):
-        n_low += wh[j] < floor
-    if 1 < beta < 2 and n_low > 0:  # here the floor makes the two powers differ by more than a factor of wh
-        for j in range(n):
-            p[j] = any_power(np.float64(max(wh[j], floor)), high, low)
-        for j in range(n):
-            wh[j] = wh[j] * p[j] if wh[j] >= floor else wh[j] ** wh.dtype.type(beta - 1)
-        for j in range(n):
-            p[j] *= x[j]
-        return
-    least, least_raised = floor if beta < 1 else 0 * floor, floor if beta < 2 else 0 * floor
+    n_low, (high, low), least = 0, split(beta - 2), floor if beta < 2 else 0 * floor
     for j in range(n):
         y = max(wh[j], least)
-        y_raised = any_power(np.float64(max(y, least_raised)), high, low)
+        y_raised = any_power(np.float64(y), high, low)
+        n_low += wh[j] < least
         p[j] = x[j] * y_raised
-        wh[j] = y * y_raised
+        wh[j] = (y if beta < 1 else wh[j]) * y_raised
+    if beta > 1 and n_low > 0:  # wh^(beta-1) has no floor here, but was made with a factor that has
+        factor = any_power(np.float64(floor), high, low)
+        for j in range(n):
+            if wh[j] < floor * factor:
+                wh[j] = (wh[j] / factor) ** (beta - 1)
 
 
 @inner
@@ -352,7 +348,7 @@ def _tiles(Ht):
 
     Without these tiles a sparse X of 3000 columns and beta = 1.5 took a tenth longer (`python -m benchmarks speed`).
     """
-    H = np.empty(Ht.size if Ht.nbytes <= TILES_BYTES else 0, Ht.dtype)
+    H = aligned_empty((Ht.size if Ht.nbytes <= TILES_BYTES else 0,), Ht.dtype)
     for left in range(0, len(H) // Ht.shape[1], TILE):
         tile = Ht[left : left + TILE]
         H[left * Ht.shape[1] :][: tile.size].reshape(Ht.shape[1], len(tile))[:] = tile.T
@@ -381,11 +377,12 @@ def _row_pass(rows, W, X, Ht, beta, l1, l2, flush, update_H, bounds, *more):
     """
     n_chunks, (n_features, n_components) = len(bounds) - 1, Ht.shape
     fixed = gram_matrix(Ht) if beta == 2 else Ht.sum(axis=0, keepdims=True) if beta == 1 else Ht[:1]
-    numerator_H = np.empty((n_chunks, n_features, n_components), Ht.dtype)
+    numerator_H = aligned_empty((n_chunks, n_features, n_components), Ht.dtype)
     n = n_components if beta == 2 else 1 if beta == 1 else n_features
-    denominator_H = np.empty((n_chunks, n, n_components), Ht.dtype)
+    denominator_H = aligned_empty((n_chunks, n, n_components), Ht.dtype)
     arguments = beta, *has_powers_is_named(beta), l1, l2, flush, update_H, bounds, numerator_H, denominator_H, *more
-    H = _tiles(Ht if beta != 2 else Ht[:0])
+    makes_WH = beta != 2 and (beta != 1 or rows is _rows_dense)
+    H = _tiles(Ht if makes_WH else Ht[:0])
     for_each_chunk(rows, n_chunks, W, *X, Ht, H, fixed, *arguments)
     numerator, denominator = sum_of_parts(numerator_H), sum_of_parts(denominator_H)
     if beta == 2:
