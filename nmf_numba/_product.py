@@ -23,16 +23,24 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, type_callable
 
 from nmf_numba._jit import inner
 
-try:
-    _WIDE = bool(llvm.get_host_cpu_features().get("avx512f"))
-except RuntimeError:  # not known for every processor
-    _WIDE = False
+
+def _has_avx512() -> bool:
+    """Of the processor that Numba compiles for: this one, unless its settings name another."""
+    if config.CPU_NAME or config.CPU_FEATURES:
+        return "+avx512f" in (config.CPU_FEATURES or "")
+    try:
+        return bool(llvm.get_host_cpu_features().get("avx512f"))
+    except RuntimeError:  # not known for every processor
+        return False
+
+
+_WIDE = _has_avx512()
 
 FLOOR = 2.0**-23  # as in mu/reference.py
 

@@ -27,10 +27,13 @@ def _randomized_svd(X: Matrix, n_components: int, rng: Any) -> tuple[Float, Floa
         Q, _ = linalg.lu(A.T @ Q, permute_l=True, overwrite_a=True, check_finite=False)
     Q, _ = linalg.qr(A @ Q, mode="economic", overwrite_a=True, check_finite=False)
     left, s, right = linalg.svd(Q.T @ A, full_matrices=False, overwrite_a=True, lapack_driver="gesdd")
-    U, Vt = (right.T, (Q @ left).T) if wide else (Q @ left, right)
-    U, s, Vt = U[:, :n_components], s[:n_components], Vt[:n_components]
-    signs = np.sign(U[np.abs(U).argmax(axis=0), np.arange(n_components)])
-    return U * signs, s, Vt * signs[:, np.newaxis]
+    left, s, right = Q @ left[:, :n_components], s[:n_components], right[:n_components]
+    U, Vt = (right.T, left.T) if wide else (left, right)
+    for u, v in zip(U.T, Vt, strict=True):
+        sign = np.sign(u[np.abs(u).argmax()])
+        u *= sign
+        v *= sign
+    return U, s, Vt
 
 
 def _nndsvd(X: Matrix, n_components: int, rng: Any) -> tuple[Float, Float]:

@@ -1,11 +1,12 @@
-"""The kernels' matrix product against NumPy's: every remainder of a tile, every layout that kernels use."""
+"""The kernels' matrix product and powers against NumPy's: every remainder of a tile, every layout in use."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from nmf_numba import _jit
+from nmf_numba import _jit, _product
+from nmf_numba._elementary import any_power, log, power, split
 from nmf_numba._product import FLOOR, gather, product, ratio_to_product, root_of_product, scatter
 
 
@@ -32,6 +33,66 @@ def compiled_gather(row, columns, x, Ht):
 @_jit.serial
 def compiled_scatter(sums, columns, x, w):
     scatter(sums, columns, x, w)
+
+
+@_jit.serial
+def compiled_power(x, a):
+    power(x, a)
+
+
+@_jit.serial
+def compiled_any_power(x, a):
+    high, low = split(a)
+    for j in range(len(x)):
+        x[j] = any_power(x[j], high, low)
+
+
+@_jit.serial
+def compiled_log(x):
+    for j in range(len(x)):
+        x[j] = log(x[j])
+
+
+@pytest.mark.parametrize("a", [-2.6, -1.5, -0.7, -0.5, 0.3, 0.5, 1.7, 4.3])
+def test_powers(a):
+    """To the last digits, over all exponents, near 1, and at 0."""
+    rng = np.random.default_rng(0)
+    x = np.concatenate([2.0 ** rng.uniform(-1000 / 4.3, 1000 / 4.3, 1001), rng.uniform(0.7, 1.5, 1001)])
+    for run in (compiled_power, compiled_any_power):
+        y = x.copy()
+        run(y, a)
+        np.testing.assert_allclose(y, x**a, rtol=9e-16)
+    if a > 0:
+        zero = np.zeros(9)
+        compiled_any_power(zero, a)
+        assert not zero.any()
+
+
+def test_powers_beyond_float64():
+    """Infinity and zero, not some number in between."""
+    x = np.array([1e300, 1e-300, 1e200, 1e-200])
+    compiled_any_power(x, 1.7)
+    np.testing.assert_array_equal(x, [np.inf, 0, np.inf, 0])
+
+
+def test_logarithms():
+    rng = np.random.default_rng(0)
+    x = np.concatenate([2.0 ** rng.uniform(-1000, 1000, 1001), rng.uniform(0.9, 1.1, 1001)])
+    y = x.copy()
+    compiled_log(y)
+    np.testing.assert_allclose(y, np.log(x), rtol=9e-16)
+
+
+def test_which_processor(monkeypatch):
+    """Numba's settings decide, not the processor that is there."""
+    for name, features, expected in [
+        ("haswell", "+avx2,+fma", False),
+        ("generic", None, False),
+        ("znver5", "+avx2,+avx512f", True),
+    ]:
+        monkeypatch.setattr(_product.config, "CPU_NAME", name)
+        monkeypatch.setattr(_product.config, "CPU_FEATURES", features)
+        assert _product._has_avx512() is expected
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
