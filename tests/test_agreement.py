@@ -60,7 +60,7 @@ def _interpreted(module):
                 if callable(function):
                     patch.setattr(_elementary, name, function, raising=False)
         if "solvers" in module.__name__:  # and of the objective what a solver's row pass measures
-            for name in ("_lines", "divergence_dense"):
+            for name in ("_lines", "_sum_of_powers", "divergence_dense", "divergence_csr"):
                 patch.setattr(kernels, name, getattr(_objective(), name))
         exec(compile(source, module.__file__, "exec"), vars(copy))
     return copy
@@ -118,8 +118,8 @@ def make_arguments(names, rng, n_rows, n_features, n_components, dtype, positive
         "bounds": np.unique([0, *rng.integers(0, n_rows + 1, rng.integers(0, 4)), n_rows]).astype(np.intp),
     }
     a["gram"] = a["Ht"].T @ a["Ht"]
-    a["of_X"] = np.full((n_rows, n_features, 2), np.nan)
-    a["measured"] = np.zeros((len(a["bounds"]) - 1, 3))
+    a["of_X"] = np.full(n_rows, np.nan)
+    a["measured"] = np.zeros((len(a["bounds"]) - 1, 5))
     unknown = set(names) - set(a)
     assert not unknown, f"make_arguments does not know how to draw {unknown}"
     for name in ("X", "indptr", "indices", "data"):
@@ -282,24 +282,61 @@ def test_row_passes_beyond_one_block(beta, shape, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("shape", [(7, 2500), (600, 40)], ids=["several tiles of columns", "several blocks of rows"])
-@pytest.mark.parametrize("beta", [1.0, 0.0, 0.5, 1.3, 3.0])
-def test_measured_row_passes(beta, shape, dtype):
-    """They do what row passes do; the divergence is that before, also where X's part of it is known already."""
+@pytest.mark.parametrize("beta", [1.0, 0.0, 0.5, 1.5, 1.3, 3.0])
+@pytest.mark.parametrize("layout", ["dense", "csr"])
+def test_measured_row_passes(layout, beta, shape, dtype, monkeypatch):
+    """They do what row passes do; the divergence is that before, and takes no look of its own."""
     rng = np.random.default_rng(0)
     X = rng.uniform(0.1, 2, shape).astype(dtype)
-    X.flags.writeable = False
+    stored = sparse.csr_array(X * (rng.random(shape) < 0.05) if beta > 0 else X)
+    arrays = (X,) if layout == "dense" else (stored.indptr, stored.indices, stored.data)
+    for array in arrays:
+        array.flags.writeable = False
     W, Ht = rng.uniform(0.1, 1, (shape[0], 3)).astype(dtype), rng.uniform(0.1, 1, (shape[1], 3)).astype(dtype)
     reference, _, compiled = MODULES["nmf_numba.solvers.mu"]
-    bounds, of_X = np.array([0, 2, 2, shape[0]]), np.full((shape[0], -(-shape[1] // compiled.TILE), 2), np.nan)
+    row_pass, measured_row_pass = (getattr(compiled, f"{name}row_pass_{layout}") for name in ("", "measured_"))
+    if layout == "dense" or beta >= 1:  # else where WH is zero, the floor counts
+        monkeypatch.setattr(compiled, f"divergence_{layout}", None)
+    bounds, of_X = np.array([0, 2, 2, shape[0]]), np.full(shape[0], np.nan)
     for _ in range(3):
-        measured, ours, reference_W = np.full((3, 3), np.nan), W.copy(), W.copy()
+        measured, ours, reference_W = np.full((3, 5), np.nan), W.copy(), W.copy()
         arguments = beta, 0.1, 0.2, 1e-30, True, of_X, measured, bounds
-        expected = reference.measured_row_pass_dense(reference_W, X, Ht, *arguments)
-        found = compiled.measured_row_pass_dense(W, X, Ht, *arguments)
-        numerator, denominator = compiled.row_pass_dense(ours, X, Ht, *arguments[:5], bounds)
+        *_, expected = getattr(reference, measured_row_pass.__name__)(reference_W, *arrays, Ht, *arguments)
+        found = measured_row_pass(W, *arrays, Ht, *arguments)
+        numerator, denominator = row_pass(ours, *arrays, Ht, *arguments[:5], bounds)
         np.testing.assert_array_equal(W, ours)
         np.testing.assert_array_equal(found[0], numerator)
         np.testing.assert_array_equal(found[1], denominator)
-        np.testing.assert_allclose(found[2], expected[2], rtol=1e-10 if dtype == np.float64 else 1e-5)
-        assert (measured[:, 1] <= measured[:, 2]).all()
-        assert (measured[[0, 2], 1] > 0).all()
+        np.testing.assert_allclose(found[2], expected, rtol=1e-10 if dtype == np.float64 else 1e-5)
+        if (layout, beta) != ("csr", 0.0):
+            assert (measured[:, compiled.INSIDE] <= measured[:, compiled.WHOLE]).all()
+            assert measured[:, compiled.WHOLE].sum() > 0
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.5, 1.5, 1.3])
+@pytest.mark.parametrize("layout", ["dense", "csr"])
+@pytest.mark.parametrize("case", ["below the floor", "close"])
+def test_measured_row_passes_look_again(case, layout, beta):
+    """Where the sums do not tell the divergence: WH is raised to the floor, or so close to X that they cancel."""
+    rng = np.random.default_rng(0)
+    W, Ht = rng.uniform(0.1, 1, (20, 3)), rng.uniform(0.1, 1, (30, 3))
+    X = W @ Ht.T
+    if case == "close":
+        W[0] *= 1 + 1e-5
+    else:
+        W[3] *= 1e-9
+    arrays = (
+        (X,)
+        if layout == "dense"
+        else (np.arange(0, 601, 30, np.int32), np.tile(np.arange(30, dtype=np.int32), 20), X.ravel())
+    )
+    for array in arrays:
+        array.flags.writeable = False
+    reference, _, compiled = MODULES["nmf_numba.solvers.mu"]
+    found, expected = (
+        getattr(module, f"measured_row_pass_{layout}")(
+            W.copy(), *arrays, Ht, beta, 0.0, 0.0, 1e-30, True, np.full(20, np.nan), np.empty((1, 5)), np.array([0, 20])
+        )[2]
+        for module in (compiled, reference)
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-9)

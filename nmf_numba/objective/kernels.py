@@ -78,31 +78,16 @@ def _halved(a, b):
 
 
 @inner
-def _KL_sums(x, y, of_x):
-    """As `_sums`, for beta = 1. X's part, which is kept, is x log x - x; that leaves y - x log y."""
+def _KL_sums(x, y):
+    """As `_sums`, for beta = 1."""
     total = size = 0.0
-    if of_x is None:
-        for j in range(len(y)):
-            x_j, y_j = np.float64(x[j]), np.float64(y[j])
-            floored = max(y_j, FLOOR)
-            log_term, y_j = x_j * log(x_j / floored), floored if x_j > 0 else y_j
-            total += log_term + (y_j - x_j)
-            size += abs(log_term) + (y_j + x_j)
-        return total, size
-    if np.isnan(of_x[0]):
-        for j in range(len(x)):
-            x_j = np.float64(x[j])
-            log_term = x_j * log(x_j)
-            total += log_term - x_j
-            size += abs(log_term) + x_j
-        of_x[0], of_x[1] = total, size
-    sum_y = log_terms = 0.0
     for j in range(len(y)):
         x_j, y_j = np.float64(x[j]), np.float64(y[j])
         floored = max(y_j, FLOOR)
-        log_terms += x_j * log(floored)
-        sum_y += floored if x_j > 0 else y_j
-    return of_x[0] - log_terms + sum_y, of_x[1] + abs(log_terms) + sum_y
+        log_term, y_j = x_j * log(x_j / floored), floored if x_j > 0 else y_j
+        total += log_term + (y_j - x_j)
+        size += abs(log_term) + (y_j + x_j)
+    return total, size
 
 
 @inner
@@ -125,13 +110,15 @@ def _IS_sums(x, y, a, b):
 
 @inner
 def _sum_of_powers(x, beta, a):
-    """The sum of x^beta."""
+    """The sum of x^beta, as many at a time as there is room for in a."""
     total = 0.0
-    for j in range(len(x)):
-        a[j] = x[j]
-    power(a[: len(x)], beta)
-    for j in range(len(x)):
-        total += a[j]
+    for start in range(0, len(x), len(a)):
+        part = x[start : start + len(a)]
+        for j in range(len(part)):
+            a[j] = part[j]
+        power(a[: len(part)], beta)
+        for j in range(len(part)):
+            total += a[j]
     return total
 
 
@@ -139,12 +126,7 @@ def _sum_of_powers(x, beta, a):
 def _power_sums(x, y, beta, of_x, a, b):
     """As `_sums`, for beta other than 2, 1 and 0."""
     n, first, second, third = len(y), 0.0, 0.0, 0.0
-    if of_x is None:
-        first = _sum_of_powers(x, beta, a)
-    else:
-        if np.isnan(of_x[0]):
-            of_x[0] = _sum_of_powers(x, beta, a)
-        first = of_x[0]
+    first = _sum_of_powers(x, beta, a) if of_x is None else of_x
     if beta == 1.5:
         for j in range(n):
             y_j = np.float64(y[j])
@@ -185,14 +167,14 @@ def _square_sums(x, y):
 def _sums(x, y, beta, has_powers, is_named, of_x, a, b):
     """The sum of (1), and the sum of its terms' sizes.
 
-    of_x : None, or where X's own part of these is kept: NaN as long as it is not known
+    of_x : None, or the sum of x^beta, where most of x is zero
     a, b : room for as many numbers
     """
     if has_powers is not None:
         return _power_sums(x, y, beta, of_x, a, b)
     if is_named is not None:
         if beta == 1:
-            return _KL_sums(x, y, of_x)
+            return _KL_sums(x, y)
         if beta == 0:
             return _IS_sums(x, y, a, b)
     return _square_sums(x, y)
@@ -220,19 +202,15 @@ def _line(x, W, Ht, y, beta, has_powers, is_named, of_x, a, b):
 
 
 @inlined
-def _lines(X, left, W, Ht, WH, beta, has_powers, is_named, of_X, a, b):
-    """The sum of d(X | WH) over a block of rows, from column left on: in lines of as many rows as there is room for.
-
-    of_X : as of_x in `_sums`, one for each row
-    """
+def _lines(X, left, W, Ht, WH, beta, has_powers, is_named, a, b):
+    """The sum of d(X | WH) over a block of rows, from column left on: in lines of as many rows as there is room for."""
     n_rows, n_columns = WH.shape
     step = max(1, len(a) // n_columns) if n_columns == X.shape[1] else 1
     total = 0.0
     for i in range(0, n_rows, step):
         n = min(step, n_rows - i)
         x = X[i : i + n].reshape(-1)[left : left + n * n_columns]
-        of_x = None if of_X is None else of_X[i]
-        total += _line(x, W[i : i + n], Ht, WH[i : i + n].reshape(-1), beta, has_powers, is_named, of_x, a, b)
+        total += _line(x, W[i : i + n], Ht, WH[i : i + n].reshape(-1), beta, has_powers, is_named, None, a, b)
     return total
 
 
@@ -265,9 +243,7 @@ def _rows_dense(c, X, W, Ht, beta, has_powers, is_named, bounds, totals):
         for start in range(0, n_rows, most):
             n = min(most, n_rows - start)
             WH = _product(W[start : start + n], H, WH_room)
-            total += _lines(
-                X[start : start + n], left, W[start : start + n], h, WH, beta, has_powers, is_named, None, a, b
-            )
+            total += _lines(X[start : start + n], left, W[start : start + n], h, WH, beta, has_powers, is_named, a, b)
     totals[c] = total
 
 
@@ -278,7 +254,7 @@ def _rows_csr(c, indptr, indices, data, W, Ht, beta, has_powers, is_named, bound
     n_rows = len(W)
     most, width, WH_room, H_room = _room(n_rows, Ht, W)
     a, b = np.empty(width), np.empty(width)
-    x, of_x = np.zeros(width), np.empty(2)
+    x, of_x = np.zeros(width), 0.0
     total = 0.0
     for left in range(0, len(Ht), width):
         h = Ht[left : left + width]
@@ -292,9 +268,8 @@ def _rows_csr(c, indptr, indices, data, W, Ht, beta, has_powers, is_named, bound
                 end = first_from(indices, begin, end, left + len(h))
                 for p in range(begin, end):
                     x[indices[p] - left] = data[p]
-                of_x[0] = np.nan
                 if has_powers is not None:
-                    of_x[0] = _sum_of_powers(data[begin:end], beta, a)
+                    of_x = _sum_of_powers(data[begin:end], beta, a)
                 total += _line(
                     x[: len(h)], W[start + i : start + i + 1], h, WH[i], beta, has_powers, is_named, of_x, a, b
                 )
@@ -317,7 +292,7 @@ def _stored_csr(c, indptr, indices, data, W, Ht, beta, bounds, totals, sizes):
         x, columns = data[indptr[i] : indptr[i + 1]], indices[indptr[i] : indptr[i + 1]]
         products(W[i], columns, Ht, y)
         if beta == 1:
-            difference, row_size = _KL_sums(x, y[: len(x)], None)
+            difference, row_size = _KL_sums(x, y[: len(x)])
             total += difference
             size += row_size
             for q in range(len(x)):

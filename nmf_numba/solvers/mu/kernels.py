@@ -7,6 +7,8 @@ and one power serves both sums, since WH^(beta-1) = WH^(beta-2) WH. Each chunk o
 are added in order: the result does not depend on the number of threads.
 """
 
+import time
+
 import numpy as np
 
 from nmf_numba._chunks import for_each_chunk, gram_matrix, n_chunks_of, sum_of_parts, times
@@ -15,6 +17,7 @@ from nmf_numba._elementary import (
     fill,
     first_from,
     has_powers_is_named,
+    log,
     power,
     products,
     split,
@@ -23,8 +26,9 @@ from nmf_numba._elementary import (
 from nmf_numba._jit import inlined, inner, nanoseconds
 from nmf_numba._memory import aligned_empty
 from nmf_numba._product import gather, product, ratio_to_product, root_of_product, scatter
+from nmf_numba.objective.kernels import CANCELLED, CANCELLED_32, LEAST, MOST, divergence_csr, divergence_dense
 from nmf_numba.objective.kernels import _lines as divergence
-from nmf_numba.objective.kernels import divergence_dense
+from nmf_numba.objective.kernels import _sum_of_powers as sum_of_powers
 
 FLOOR = 2.0**-23  # as in reference.py
 
@@ -128,6 +132,99 @@ def _add_rows(sums, A):
             sums[0, j] += A[i, j]
 
 
+# What a measured row pass leaves for each chunk: the divergence before it, how large its terms were, how many entries
+# of WH were below the floor where that counts, and in nanoseconds what measuring took and the whole chunk.
+TOTAL, SIZE, N_LOW, INSIDE, WHOLE = range(5)
+
+
+@inner
+def _add_logs(measured, x, p):
+    """Add x log(x/y) - x, from p = x/y. What is left of the divergence for beta = 1 is the sum of WH."""
+    log_terms = sum_x = 0.0
+    n_low, low = 0, FLOOR * (1 + 1e-6)
+    for j in range(len(x)):
+        x_j, p_j = np.float64(x[j]), np.float64(p[j])
+        log_terms += x_j * log(p_j)
+        sum_x += x_j
+        n_low += (x_j > 0) & (x_j <= low * p_j)
+    measured[TOTAL] += log_terms - sum_x
+    measured[SIZE] += abs(log_terms) + sum_x
+    measured[N_LOW] += n_low
+
+
+@inner
+def _n_low(x, wh, beta):
+    """How many entries of WH were raised to the floor, and the divergence takes them otherwise."""
+    n, floor = 0, wh.dtype.type(FLOOR)
+    if beta < 2:
+        for j in range(len(wh)):
+            n += (wh[j] < floor) & ((beta < 1) | (x[j] > 0))
+    return n
+
+
+@inner
+def _n_low_stored(wh, columns, left, beta):
+    """The same for a row of a CSR. wh : its WH from column left on; for beta = 1.5 the square root"""
+    n, floor = 0, wh.dtype.type(FLOOR)
+    if beta < 1:
+        for j in range(len(wh)):
+            n += wh[j] < floor
+    elif beta < 2:
+        floor = np.sqrt(floor) if beta == 1.5 else floor
+        for q in range(len(columns)):
+            n += wh[columns[q] - left] < floor
+    return n
+
+
+@inner
+def _measure_tile(measured, x, left, rows, h, wh, p, beta, has_powers, is_named, a, b, clock):
+    """Add what a tile's entries tell: for beta = 0 all, for beta = 1 their logarithms.
+
+    wh : a tile of WH, whose first column is left, unless beta = 1
+    p : X / WH there, if beta = 1
+    """
+    began = nanoseconds(clock)
+    if is_named is not None and beta == 0:
+        measured[TOTAL] += divergence(x, left, rows, h, wh, beta, has_powers, is_named, a, b)
+    else:
+        n_lines = 1 if wh.shape[1] == x.shape[1] else len(wh)  # as in `_ratios_dense`
+        x, lines, p_lines = x.reshape(n_lines, -1), wh.reshape(n_lines, -1), p.reshape(n_lines, -1)
+        for i in range(n_lines):
+            line = x[i][left : left + lines.shape[1]]
+            if is_named is not None:
+                _add_logs(measured, line, p_lines[i])
+            else:
+                measured[N_LOW] += _n_low(line, lines[i], beta)
+    measured[INSIDE] += nanoseconds(clock) - began
+
+
+@inner
+def _dot(A, B):
+    total = 0.0
+    for i in range(len(A)):
+        for t in range(A.shape[1]):
+            total += np.float64(A[i, t]) * np.float64(B[min(i, len(B) - 1), t])
+    return total
+
+
+@inner
+def _measure_sums(measured, W, numerator, denominator, of_X, beta, has_powers):
+    """Add what W's sums tell, before it is renewed: <W, denominator> is the sum of WH^beta.
+
+    And <W, numerator> is that of X WH^(beta-1). of_X : the sum of each row's X^beta
+    """
+    if has_powers is None:
+        if beta == 1:
+            sum_y = _dot(W, denominator)
+            measured[TOTAL] += sum_y
+            measured[SIZE] += sum_y
+        return
+    scale, first = beta * (beta - 1), of_X.sum()
+    second, third = (beta - 1) * _dot(W, denominator), beta * _dot(W, numerator)
+    measured[TOTAL] += (first - third + second) / scale
+    measured[SIZE] += (first + abs(second) + abs(third)) / abs(scale)
+
+
 @inlined
 def _finish_half(is_for_H, rows, num, den, total, fixed, l1, l2, beta, flush, first):
     """Renew a block of rows, or for H add what its denominator has in common for all columns.
@@ -189,8 +286,8 @@ def _rows_dense(
 ):
     """The row pass over chunk c: numerator_H[c] and denominator_H[c] become its share of H's sums.
 
-    of_X : None, or where each row's and tile's own part of the divergence is kept
-    measured : None, or measured[c] becomes the chunk's divergence before, the time that took, and its whole time
+    of_X : None, or the sum of each row's X^beta; NaN where it is not known yet
+    measured : None, or measured[c] becomes the chunk's part of the divergence before
     """
     W, X = W[bounds[c] : bounds[c + 1]], X[bounds[c] : bounds[c + 1]]
     (n_rows, n_components), n_features = W.shape, len(Ht)
@@ -202,7 +299,7 @@ def _rows_dense(
     H_room = np.empty(n_components * width if beta != 2 and len(H) == 0 else 0, W.dtype)
     if measured is not None:
         clock, a, b = np.empty(2, np.int64), np.empty(TILE), np.empty(TILE)
-        begin, measured[c, 0], measured[c, 1] = nanoseconds(clock), 0.0, 0.0
+        begin, measured[c] = nanoseconds(clock), 0.0
     if n_rows == 0 or not update_H:
         fill(numerator_H[c], 0)
     if n_rows == 0 or not update_H or beta == 1:
@@ -219,18 +316,13 @@ def _rows_dense(
                 measures = False
                 if measured is not None:
                     measures = not is_for_H  # WH is still that of the W and H before
-                ratios = p
-                if beta == 1 and not measures:
+                if beta == 1:
                     ratio_to_product(p, rows, _tile(H, H_room, h, left), x[:, left:right])
-                else:
-                    if beta != 2:
-                        product(wh, rows, _tile(H, H_room, h, left), False)
-                    if measured is not None and measures:
-                        began = nanoseconds(clock)
-                        of_x = of_X[bounds[c] + start : bounds[c] + start + n, left // width]
-                        measured[c, 0] += divergence(x, left, rows, h, wh, beta, has_powers, is_named, of_x, a, b)
-                        measured[c, 1] += nanoseconds(clock) - began
-                    ratios = _ratios_dense(x, left, beta, has_powers, wh, p)
+                elif beta != 2:
+                    product(wh, rows, _tile(H, H_room, h, left), False)
+                if measured is not None and measures:
+                    _measure_tile(measured[c], x, left, rows, h, wh, p, beta, has_powers, is_named, a, b, clock)
+                ratios = p if beta == 1 else _ratios_dense(x, left, beta, has_powers, wh, p)
                 if is_for_H:
                     product(numerator_H[c][left:right], ratios.T, rows, not first)
                     if general:
@@ -239,9 +331,15 @@ def _rows_dense(
                     product(num, ratios, h, left > 0)
                     if general:
                         product(den, wh, h, left > 0)
+            if measured is not None and not is_for_H:
+                of_x = of_X[bounds[c] + start : bounds[c] + start + n]
+                for i in range(n):
+                    if has_powers is not None and np.isnan(of_x[i]):
+                        of_x[i] = sum_of_powers(x[i], beta, a)
+                _measure_sums(measured[c], rows, num, fixed if beta == 1 else den, of_x, beta, has_powers)
             _finish_half(is_for_H, rows, num, den, denominator_H[c], fixed, l1, l2, beta, flush, first)
     if measured is not None:
-        measured[c, 2] = nanoseconds(clock) - begin
+        measured[c, WHOLE] = nanoseconds(clock) - begin
 
 
 @inner
@@ -292,8 +390,10 @@ def _rows_csr(
     bounds,
     numerator_H,
     denominator_H,
+    of_X,
+    measured,
 ):
-    """The row pass over chunk c: numerator_H[c] and denominator_H[c] become its share of H's sums."""
+    """As `_rows_dense`. Measuring takes little here, and has no clock."""
     W, indptr = W[bounds[c] : bounds[c + 1]], indptr[bounds[c] : bounds[c + 1] + 1]
     (n_rows, n_components), n_features = W.shape, len(Ht)
     whole = beta != 1 and beta != 2  # only then does the denominator need all of WH
@@ -304,6 +404,8 @@ def _rows_csr(
     WH, p, at = np.empty(most * width if whole else 0, W.dtype), np.empty(longest, W.dtype), np.empty(most, np.intp)
     numerator, denominator = np.empty((most, n_components), W.dtype), np.empty((most, n_components), W.dtype)
     H_room = np.empty(n_components * width if whole and len(H) == 0 else 0, W.dtype)
+    if measured is not None:
+        a, measured[c], measured[c, WHOLE] = np.empty(TILE), 0.0, 1.0
     fill(numerator_H[c], 0)
     if n_rows == 0 or not update_H or beta == 1:
         fill(denominator_H[c], 0)
@@ -327,8 +429,13 @@ def _rows_csr(
                     if right < n_features:  # columns are in order: the row's entries in this tile come next
                         stop = first_from(indices, begin, stop, right)
                     at[i] = stop
-                    columns = indices[begin:stop]
-                    ratios = _stored(data[begin:stop], rows[i], columns, Ht, beta, has_powers, wh, i, left, p)
+                    columns, x = indices[begin:stop], data[begin:stop]
+                    ratios = _stored(x, rows[i], columns, Ht, beta, has_powers, wh, i, left, p)
+                    if measured is not None and not is_for_H:
+                        if is_named is not None:
+                            _add_logs(measured[c], x, ratios)
+                        else:
+                            measured[c, N_LOW] += _n_low_stored(wh[i], columns, left, beta)
                     if is_for_H:
                         scatter(numerator_H[c], columns, ratios, rows[i])
                     else:
@@ -340,6 +447,12 @@ def _rows_csr(
                         product(denominator_H[c][left:right], wh.T, rows, not first)
                     else:
                         product(den, wh, h, left > 0)
+            if measured is not None and not is_for_H:
+                of_x = of_X[bounds[c] + start : bounds[c] + start + n]
+                for i in range(n):
+                    if has_powers is not None and np.isnan(of_x[i]):
+                        of_x[i] = sum_of_powers(data[indptr[start + i] : indptr[start + i + 1]], beta, a)
+                _measure_sums(measured[c], rows, num, fixed if beta == 1 else den, of_x, beta, has_powers)
             _finish_half(is_for_H, rows, num, den, denominator_H[c], fixed, l1, l2, beta, flush, first)
 
 
@@ -392,6 +505,23 @@ def _row_pass(rows, W, X, Ht, beta, l1, l2, flush, update_H, bounds, *more):
     return numerator, denominator
 
 
+def _measured_row_pass(rows, divergence, W, X, Ht, beta, l1, l2, flush, update_H, of_X, measured, bounds):
+    """The same kernel, and as a third result the divergence before: from its sums, unless they have lost its digits."""
+    arguments = beta, l1, l2, flush, update_H, bounds
+    if beta == 2 or (beta == 0 and rows is _rows_csr):  # the first takes no pass, the second no CSR with zeros
+        total = divergence(*X, W, Ht, beta, bounds)
+        return *_row_pass(rows, W, X, Ht, *arguments, None, None), total
+    began, before, copied = time.perf_counter(), W.copy(), time.perf_counter()
+    sums = _row_pass(rows, W, X, Ht, *arguments, of_X, measured)
+    done = time.perf_counter()
+    total, size, n_low, _, whole = measured.sum(axis=0)
+    has_digits = size == 0 or LEAST < size < MOST
+    if n_low or not (has_digits and total > (CANCELLED if W.itemsize == 8 else CANCELLED_32) * size):
+        total = divergence(*X, before, Ht, beta, bounds)
+    measured[0, INSIDE:] += whole * (time.perf_counter() - done + copied - began) / (done - copied)
+    return *sums, float(total)
+
+
 def row_pass_dense(W, X, Ht, beta, l1, l2, flush, update_H, bounds):
     """Blocks of rows of X."""
     return _row_pass(_rows_dense, W, (X,), Ht, beta, l1, l2, flush, update_H, bounds, None, None)
@@ -399,13 +529,17 @@ def row_pass_dense(W, X, Ht, beta, l1, l2, flush, update_H, bounds):
 
 def row_pass_csr(W, indptr, indices, data, Ht, beta, l1, l2, flush, update_H, bounds):
     """The same with what X stores of each row."""
-    return _row_pass(_rows_csr, W, (indptr, indices, data), Ht, beta, l1, l2, flush, update_H, bounds)
+    X = indptr, indices, data
+    return _row_pass(_rows_csr, W, X, Ht, beta, l1, l2, flush, update_H, bounds, None, None)
 
 
 def measured_row_pass_dense(W, X, Ht, beta, l1, l2, flush, update_H, of_X, measured, bounds):
-    """The same kernel: where WH is made for W anyway, as for all beta but 2, the divergence needs little more."""
-    if beta == 2:
-        total = divergence_dense(X, W, Ht, beta, bounds)
-        return *row_pass_dense(W, X, Ht, beta, l1, l2, flush, update_H, bounds), total
-    sums = _row_pass(_rows_dense, W, (X,), Ht, beta, l1, l2, flush, update_H, bounds, of_X, measured)
-    return *sums, float(measured[:, 0].sum())
+    """Blocks of rows of X."""
+    arguments = beta, l1, l2, flush, update_H, of_X, measured, bounds
+    return _measured_row_pass(_rows_dense, divergence_dense, W, (X,), Ht, *arguments)
+
+
+def measured_row_pass_csr(W, indptr, indices, data, Ht, beta, l1, l2, flush, update_H, of_X, measured, bounds):
+    """The same with what X stores of each row."""
+    arguments = beta, l1, l2, flush, update_H, of_X, measured, bounds
+    return _measured_row_pass(_rows_csr, divergence_csr, W, (indptr, indices, data), Ht, *arguments)

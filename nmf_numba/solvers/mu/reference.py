@@ -16,7 +16,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from nmf_numba.objective.reference import divergence_dense
+from nmf_numba.objective.reference import divergence_csr, divergence_dense
 
 FLOOR = 2.0**-23  # float32's epsilon, for both dtypes: what WH is raised to where it has a negative power
 
@@ -87,8 +87,14 @@ def row_pass_csr(W, indptr, indices, data, Ht, beta, l1, l2, flush, update_H, bo
 def measured_row_pass_dense(W, X, Ht, beta, l1, l2, flush, update_H, of_X, measured, bounds):
     """`row_pass_dense`, and as a third result the divergence before it.
 
-    of_X : (n_rows, n_tiles, 2), NaN at first: where the kernels keep what depends on X alone
-    measured : (n_blocks, 3), where the kernels leave what each block adds to that, its time, and the block's whole time
+    of_X : (n_rows,), NaN at first: where the kernels keep the sum of each row's X^beta
+    measured : (n_blocks, 5), where the kernels leave what they found for each block
     """
     divergence = divergence_dense(X, W, Ht, beta, bounds)
     return *row_pass_dense(W, X, Ht, beta, l1, l2, flush, update_H, bounds), divergence
+
+
+def measured_row_pass_csr(W, indptr, indices, data, Ht, beta, l1, l2, flush, update_H, of_X, measured, bounds):
+    """The same for `row_pass_csr`."""
+    divergence = divergence_csr(indptr, indices, data, W, Ht, beta, bounds)
+    return *row_pass_csr(W, indptr, indices, data, Ht, beta, l1, l2, flush, update_H, bounds), divergence

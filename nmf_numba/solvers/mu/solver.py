@@ -59,23 +59,22 @@ class MultiplicativeUpdates(Solver):
 
     @property
     def measures(self) -> bool:
-        """For a dense X, where every entry of WH is made, and where the kernel has a clock to say how long it took."""
+        """Where the kernel makes what the divergence needs, and has a clock to say how long measuring took."""
         from nmf_numba._jit import HAS_CLOCK  # noqa: PLC0415  (imports Numba, which takes its time)
 
-        return HAS_CLOCK and self.problem.layout == "dense" and self.problem.beta != 2
+        return HAS_CLOCK and self.problem.beta != 2 and (self.problem.layout == "dense" or self.problem.beta != 0)
 
     @cached_property
     def _of_X(self) -> Float:
-        """What of the divergence depends on X alone, for each row and tile: found in the first measured row pass."""
-        n_samples, n_features = self.problem.X.shape
-        return np.full((n_samples, -(-n_features // self.functions.TILE), 2), np.nan)
+        """The sum of each row's X^beta: found in the first measured row pass."""
+        return np.full(self.problem.X.shape[0], np.nan)
 
     def measured_row_pass(self, W: Float, Ht: Float, *, update_H: bool) -> tuple[float, Any, float, float]:
         """Renew W, and measure the divergence before."""
-        measured = np.empty((len(self.bounds) - 1, 3))
-        row_pass = self.functions.measured_row_pass_dense
+        measured = np.empty((len(self.bounds) - 1, 5))
+        row_pass = getattr(self.functions, f"measured_row_pass_{self.problem.layout}")
         *sums, divergence = row_pass(*self._arguments(W, Ht, update_H), self._of_X, measured, self.bounds)
-        _, inside, whole = measured.sum(axis=0)
+        inside, whole = measured.sum(axis=0)[3:]
         return math.nan, (W, *sums), float(divergence), float(inside / whole)
 
     def update(self, Ht: Float, sums: Any) -> float:
