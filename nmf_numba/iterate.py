@@ -64,7 +64,7 @@ class Step:
     def _objective(self) -> Objective:
         data_fit = None
         if self._equations is not None and self.W.dtype == np.float64:
-            data_fit = squared_error(self._problem, self.W, *self._equations)
+            data_fit = squared_error(self._problem, self.W, *self._equations, self._engine)
         return evaluate(self._problem, self.W, self.H.T, self._engine, data_fit)
 
     def copy(self) -> Step:
@@ -225,7 +225,7 @@ class Run:
         if self.problem.beta != 2 or not self.update_H:
             return None
         equations = self.solver.normal_equations(sums)
-        return None if equations is None else squared_error(self.problem, self.Ht, *equations)
+        return None if equations is None else squared_error(self.problem, self.Ht, *equations, self.engine)
 
     def measured(self, step: Step, data_fit: float | None) -> Objective:
         """Return the objective for the trace: from what is known, or in X's precision."""

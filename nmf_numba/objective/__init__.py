@@ -44,15 +44,24 @@ class Objective:
 CANCELLED = {("d", "dense"): 1e-5, ("d", "csr"): 1e-5, ("f", "dense"): 0.01, ("f", "csr"): 0.1}  # by dtype.char
 
 
-def squared_error(problem: Problem, Ht: Float, cross: Float, gram: Float) -> float | None:
+def gram_matrix(A: Float, engine: str) -> Float:
+    """Return A'A, on several threads if A has rows for them, and engine is not "reference"."""
+    from nmf_numba import _chunks  # noqa: PLC0415  (imports Numba, which takes its time)
+
+    if engine == "reference" or _chunks.n_chunks_of(A) == 1:
+        return A.T @ A
+    product: Float = _chunks.gram_matrix(A)
+    return product
+
+
+def squared_error(problem: Problem, Ht: Float, cross: Float, gram: Float, engine: str) -> float | None:
     """Return ||X - WH||^2 / 2 from cross = X'W and gram = W'W, or None if cancellation has eaten its digits.
 
     It is (||X||^2 - 2 <X'W, Ht> + <W'W, HH'>) / 2, without a pass over X.
     """
-    gram_H = Ht.T @ Ht
     size = problem.squared_norm
-    product = np.einsum("jt,jt->", cross, Ht, dtype=np.float64)
-    square = np.einsum("st,st->", gram, gram_H, dtype=np.float64)
+    product = np.einsum("jt,jt->j", cross, Ht).sum(dtype=np.float64)
+    square = np.einsum("st,st->", gram, gram_matrix(Ht, engine), dtype=np.float64)
     twice = size - 2 * product + square
     return float(twice) / 2 if twice > CANCELLED[problem.X.dtype.char, problem.layout] * size else None
 

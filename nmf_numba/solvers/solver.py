@@ -99,6 +99,11 @@ class Solver(abc.ABC):
         """Renew Ht, which is H transposed, in place from the sums and return its violation."""
 
     @property
+    def engine(self) -> str:
+        """Whose functions these are: "numba" or "reference"."""
+        return "numba" if self.functions.__name__.endswith(".kernels") else "reference"
+
+    @property
     def measures(self) -> bool:
         """Whether `measured_row_pass` costs less than a row pass and a look at the objective."""
         return False

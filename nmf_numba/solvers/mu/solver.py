@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nmf_numba._cached import cached_property
+from nmf_numba.objective import gram_matrix
 from nmf_numba.problem import Problem
 from nmf_numba.solvers.solver import Solver
 from nmf_numba.validation import Float
@@ -118,4 +119,4 @@ class MultiplicativeUpdates(Solver):
     def normal_equations(self, sums: Any) -> tuple[Float, Float] | None:
         """For beta = 2 the numerator is X'W."""
         W, numerator, _ = sums
-        return (numerator, W.T @ W) if self.problem.beta == 2 else None
+        return (numerator, gram_matrix(W, self.engine)) if self.problem.beta == 2 else None
