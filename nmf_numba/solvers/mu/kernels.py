@@ -490,9 +490,11 @@ def _row_pass(rows, W, X, Ht, beta, l1, l2, flush, update_H, bounds, *more):
     """
     n_chunks, (n_features, n_components) = len(bounds) - 1, Ht.shape
     fixed = gram_matrix(Ht) if beta == 2 else Ht.sum(axis=0, keepdims=True) if beta == 1 else Ht[:1]
-    numerator_H = aligned_empty((n_chunks, n_features, n_components), Ht.dtype)
+    # for a dense X it gains nothing, and 64 bytes more do not fit where H was before it was transposed
+    empty = aligned_empty if rows is _rows_csr else np.empty
+    numerator_H = empty((n_chunks, n_features, n_components), Ht.dtype)
     n = n_components if beta == 2 else 1 if beta == 1 else n_features
-    denominator_H = aligned_empty((n_chunks, n, n_components), Ht.dtype)
+    denominator_H = empty((n_chunks, n, n_components), Ht.dtype)
     arguments = beta, *has_powers_is_named(beta), l1, l2, flush, update_H, bounds, numerator_H, denominator_H, *more
     makes_WH = beta != 2 and (beta != 1 or rows is _rows_dense)
     H = _tiles(Ht if makes_WH else Ht[:0])
