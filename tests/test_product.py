@@ -7,6 +7,7 @@ import pytest
 
 from nmf_numba import _jit, _product
 from nmf_numba._elementary import any_power, log, power, split
+from nmf_numba._memory import aligned_empty
 from nmf_numba._product import FLOOR, gather, product, ratio_to_product, root_of_product, scatter
 
 
@@ -81,6 +82,17 @@ def test_logarithms():
     y = x.copy()
     compiled_log(y)
     np.testing.assert_allclose(y, np.log(x), rtol=9e-16)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", [(1,), (7, 3), (3, 50, 20)])
+def test_arrays_begin_with_a_cache_line(shape, dtype):
+    arrays = [aligned_empty(shape, dtype) for _ in range(5)]  # all there at once, so in five places
+    for array in arrays:
+        assert array.ctypes.data % 64 == 0
+        assert array.flags.c_contiguous
+        assert array.flags.writeable
+        assert (array.shape, array.dtype) == (shape, dtype)
 
 
 def test_which_processor(monkeypatch):

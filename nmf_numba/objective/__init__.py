@@ -46,9 +46,11 @@ CANCELLED = {("d", "dense"): 1e-5, ("d", "csr"): 1e-5, ("f", "dense"): 0.01, ("f
 
 def gram_matrix(A: Float, engine: str) -> Float:
     """Return A'A, on several threads if A has rows for them, and engine is not "reference"."""
+    if engine == "reference":
+        return A.T @ A
     from nmf_numba import _chunks  # noqa: PLC0415  (imports Numba, which takes its time)
 
-    if engine == "reference" or _chunks.n_chunks_of(A) == 1:
+    if _chunks.n_chunks_of(A) == 1:
         return A.T @ A
     product: Float = _chunks.gram_matrix(A)
     return product

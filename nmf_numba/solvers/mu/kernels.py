@@ -432,10 +432,10 @@ def _rows_csr(
                     columns, x = indices[begin:stop], data[begin:stop]
                     ratios = _stored(x, rows[i], columns, Ht, beta, has_powers, wh, i, left, p)
                     if measured is not None and not is_for_H:
-                        if is_named is not None:
-                            _add_logs(measured[c], x, ratios)
-                        else:
+                        if has_powers is not None:
                             measured[c, N_LOW] += _n_low_stored(wh[i], columns, left, beta)
+                        else:
+                            _add_logs(measured[c], x, ratios)
                     if is_for_H:
                         scatter(numerator_H[c], columns, ratios, rows[i])
                     else:
