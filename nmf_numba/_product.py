@@ -46,6 +46,7 @@ FLOOR = 2.0**-23  # as in mu/reference.py
 
 # The tile of C that is held in registers: 16 of 32 with AVX-512, 12 of 16 with AVX2, where a register holds 32 bytes.
 ROWS, COLUMNS_BYTES = (8, 128) if _WIDE else (6, 64)
+REGISTER_BYTES = COLUMNS_BYTES // 2
 SUMS_BYTES = 1024 if _WIDE else 256  # of a row of a CSR times a matrix: half of the registers
 
 _INDEX, _BYTE = ir.IntType(64), ir.IntType(8)
@@ -104,11 +105,11 @@ def _ratio(builder: Any, total: Any, X: Any) -> Any:
     return builder.fdiv(X, builder.select(builder.fcmp_ordered(">", total, floor), total, floor))
 
 
-def _added_product(builder: Any, total: Any, number: Any, vector: Any) -> Any:
-    """Add number * vector to total, in one instruction."""
+def _added_product(builder: Any, total: Any, a: Any, b: Any) -> Any:
+    """Add a * b to total, in one instruction. b is a vector, a may be a number."""
     contract = {"flags": ("contract",)}
-    product = builder.fmul(_repeated(builder, number, vector.type), vector, **contract)
-    return builder.fadd(total, product, **contract)
+    a = a if a.type == b.type else _repeated(builder, a, b.type)
+    return builder.fadd(total, builder.fmul(a, b, **contract), **contract)
 
 
 def _rooms(builder: Any, vector: Any, n: int) -> list[Any]:
@@ -143,24 +144,70 @@ def _lowered(generate: Any, *kinds: Any) -> Any:
     return types.void(*kinds), lower
 
 
+def _chosen(builder: Any, a: Any, b: Any, places: Any) -> Any:
+    """A vector of entries of a, or of b where a place is beyond the end of a."""
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(places)), list(places)))
+
+
+def _add_several_depths(builder: Any, sums: list[Any], A: _Array, B: _Array, rows: list[Any], j: Any, tile: Any) -> Any:
+    """Add to the sums of a tile narrower than a register as many depths at once as fill it; return how many are done.
+
+    For two: (a0 a0 a1 a1) * (b00 b01 b10 b11). Entries of A must lie side by side along the depth.
+    """
+    width, n = tile.count, REGISTER_BYTES // (tile.count * A.item)
+    stop = builder.and_(A.shape[1], _INDEX(-n))
+    stop = builder.select(builder.icmp_signed("==", A.strides[1], _INDEX(A.item)), stop, _INDEX(0))
+    parts = _rooms(builder, ir.VectorType(A.number, n * width), len(rows))
+    with cgutils.for_range_slice(builder, _INDEX(0), stop, _INDEX(n)) as (depth, _):
+        lines = [B.load(builder.add(depth, _INDEX(u)), j, vector=tile) for u in range(n)]
+        while len(lines) > 1:
+            pairs = zip(lines[::2], lines[1::2], strict=True)
+            lines = [_chosen(builder, a, b, range(2 * a.type.count)) for a, b in pairs]
+        for part, i in zip(parts, rows, strict=True):
+            a = A.load(i, depth, vector=ir.VectorType(A.number, n))
+            a = _chosen(builder, a, a, [u // width for u in range(n * width)])
+            builder.store(_added_product(builder, builder.load(part), a, lines[0]), part)
+    for total, part in zip(sums, parts, strict=True):
+        x = builder.load(part)
+        while x.type.count > width:
+            half = x.type.count // 2
+            x = builder.fadd(_chosen(builder, x, x, range(half)), _chosen(builder, x, x, range(half, 2 * half)))
+        builder.store(builder.fadd(builder.load(total), x), total)
+    return stop
+
+
+def _row_tiles(builder: Any, n_rows: Any, halves: bool) -> Iterator[list[Any]]:
+    """Yield the rows of a tile: ROWS, or half as many where no more are left, if halves pay.
+
+    Beyond the last comes the last again: it is computed more than once, with the same result.
+    """
+    last, half, stop = builder.sub(n_rows, _INDEX(1)), ROWS // 2, n_rows
+    if halves:
+        rest = builder.srem(n_rows, _INDEX(ROWS))
+        stop = builder.select(builder.icmp_signed("<=", rest, _INDEX(half)), builder.sub(n_rows, rest), n_rows)
+    for start, end, n in ((_INDEX(0), stop, ROWS), (stop, n_rows, half))[: 1 + halves]:
+        with cgutils.for_range_slice(builder, start, end, _INDEX(n)) as (first, _):
+            rows = [builder.add(first, _INDEX(r)) for r in range(n)]
+            yield [builder.select(builder.icmp_signed("<", i, last), i, last) for i in rows]
+
+
 def _tiles(finish: Any, builder: Any, C: _Array, A: _Array, B: _Array, X: _Array, add: Any) -> None:
     """C <- finish(A B), or finish(C + A B) if add is true, tile by tile."""
     n_rows, n_columns = C.shape
-    last = builder.sub(n_rows, _INDEX(1))
-    with cgutils.for_range_slice(builder, _INDEX(0), n_rows, _INDEX(ROWS)) as (first, _):
-        rows = []  # beyond the last comes the last again: it is computed more than once, with the same result
-        for r in range(ROWS):
-            i = builder.add(first, _INDEX(r))
-            rows.append(builder.select(builder.icmp_signed("<", i, last), i, last))
+    thin = finish is _itself
+    for rows in _row_tiles(builder, n_rows, thin):
         for j, vector in _column_tiles(builder, n_columns, C, COLUMNS_BYTES):
-            sums = _rooms(builder, vector, ROWS)
+            sums = _rooms(builder, vector, len(rows))
             with builder.if_then(add):
                 for total, i in zip(sums, rows, strict=True):
                     builder.store(C.load(i, j, vector=vector), total)
-            with cgutils.for_range(builder, A.shape[1]) as depth:
-                b = B.load(depth.index, j, vector=vector)
+            start = _INDEX(0)
+            if thin and len(rows) == ROWS and vector.count * A.item < REGISTER_BYTES:
+                start = _add_several_depths(builder, sums, A, B, rows, j, vector)
+            with cgutils.for_range_slice(builder, start, A.shape[1], _INDEX(1)) as (depth, _):
+                b = B.load(depth, j, vector=vector)
                 for total, i in zip(sums, rows, strict=True):
-                    a = A.load(i, depth.index)
+                    a = A.load(i, depth)
                     builder.store(_added_product(builder, builder.load(total), a, b), total)
             for total, i in zip(sums, rows, strict=True):
                 C.store(finish(builder, builder.load(total), X.load(i, j, vector=vector)), i, j)

@@ -155,7 +155,7 @@ def test_root_and_ratio(dtype):
 def test_product(dtype, add, transposed):
     rng = np.random.default_rng(0)
     for n_rows in (0, 1, 5, 6, 8, 17):
-        for depth in (0, 1, 7):
+        for depth in (0, 1, 7, 37):
             for n_columns in (0, 1, 2, 3, 7, 16, 31, 33, 71):
                 A = rng.random((depth, n_rows) if transposed else (n_rows, depth), dtype)
                 A = A.T if transposed else A

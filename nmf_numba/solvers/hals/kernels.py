@@ -16,6 +16,7 @@ from nmf_numba._product import ROWS, gather, product, scatter
 
 LANES = 64  # rows that go through a sweep side by side
 BLOCK = 64  # rows whose X Ht, renewal, X'W and W'W are done before the next rows are read
+PANEL = 1000  # columns of a block that go into X'W before the next: in cache they are read for each few components
 
 
 @inner
@@ -93,7 +94,9 @@ def _rows_dense(c, W, X, Ht, gram, l1, order, update_H, bounds, violations, cros
         product(cross_rows, X_rows, Ht, False)
         violation += _sweep(rows, cross_rows, l1, order, lanes)
         if update_H:
-            product(cross_H[c], X_rows.T, rows, start > 0)
+            for left in range(0, X.shape[1], PANEL):
+                panel = X_rows[:, left : left + PANEL]
+                product(cross_H[c][:, left : left + PANEL], rows.T, panel, start > 0)
             product(gram_H[c], rows.T, rows, start > 0)
     violations[c] = violation
 
@@ -149,10 +152,12 @@ def update(W, gram, cross, order):
 def _row_pass(rows, W, X, Ht, gram, l1, order, update_H, bounds):
     """Chunks of rows of X, each with sums of its own."""
     n_chunks, (n_features, n_components) = len(bounds) - 1, Ht.shape
-    violations, cross_H = np.empty(n_chunks), aligned_empty((n_chunks, n_features, n_components), Ht.dtype)
+    shape = (n_features, n_components) if rows is _rows_csr else (n_components, n_features)
+    violations, cross_H = np.empty(n_chunks), aligned_empty((n_chunks, *shape), Ht.dtype)
     gram_H = np.empty((n_chunks, n_components, n_components), Ht.dtype)
     for_each_chunk(rows, n_chunks, W, *X, Ht, gram, l1, order, update_H, bounds, violations, cross_H, gram_H)
-    return float(violations.sum()), sum_of_parts(cross_H), sum_of_parts(gram_H)
+    cross_H = sum_of_parts(cross_H)
+    return float(violations.sum()), cross_H if rows is _rows_csr else cross_H.T, sum_of_parts(gram_H)
 
 
 def row_pass_dense(W, X, Ht, gram, l1, order, update_H, bounds):

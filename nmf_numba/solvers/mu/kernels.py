@@ -255,7 +255,7 @@ def _tile(H, room, h, left):
 def _ratios_dense(x, left, beta, has_powers, wh, p):
     """x * wh^(beta-2) of a tile that begins at column left; wh <- wh^(beta-1) if that is not 1 or wh itself."""
     if beta == 2:
-        return x
+        return x[:, left : left + wh.shape[1]]
     n_lines = 1 if wh.shape[1] == x.shape[1] else len(wh)  # whole rows lie one after the other: one long line
     x, lines, p_lines = x.reshape(n_lines, -1), wh.reshape(n_lines, -1), p.reshape(n_lines, -1)
     for i in range(n_lines):
@@ -292,7 +292,7 @@ def _rows_dense(
     W, X = W[bounds[c] : bounds[c + 1]], X[bounds[c] : bounds[c + 1]]
     (n_rows, n_components), n_features = W.shape, len(Ht)
     general = beta != 1 and beta != 2  # both numerator and denominator need a power of WH
-    most, width = min(BLOCK, n_rows), n_features if beta == 2 else min(TILE, n_features)
+    most, width = min(BLOCK, n_rows), min(TILE, n_features)
     room = 0 if beta == 2 else most * width
     WH, P = np.empty(room, W.dtype), np.empty(room, W.dtype)
     numerator, denominator = np.empty((most, n_components), W.dtype), np.empty((most, n_components), W.dtype)
@@ -324,9 +324,9 @@ def _rows_dense(
                     _measure_tile(measured[c], x, left, rows, h, wh, p, beta, has_powers, is_named, a, b, clock)
                 ratios = p if beta == 1 else _ratios_dense(x, left, beta, has_powers, wh, p)
                 if is_for_H:
-                    product(numerator_H[c][left:right], ratios.T, rows, not first)
+                    product(numerator_H[c][:, left:right], rows.T, ratios, not first)
                     if general:
-                        product(denominator_H[c][left:right], wh.T, rows, not first)
+                        product(denominator_H[c][:, left:right], rows.T, wh, not first)
                 else:
                     product(num, ratios, h, left > 0)
                     if general:
@@ -444,7 +444,7 @@ def _rows_csr(
                     if beta != 1.5:
                         _floored_power(wh.reshape(wh.size), beta - 1, has_powers)
                     if is_for_H:
-                        product(denominator_H[c][left:right], wh.T, rows, not first)
+                        product(denominator_H[c][:, left:right], rows.T, wh, not first)
                     else:
                         product(den, wh, h, left > 0)
             if measured is not None and not is_for_H:
@@ -492,9 +492,10 @@ def _row_pass(rows, W, X, Ht, beta, l1, l2, flush, update_H, bounds, *more):
     fixed = gram_matrix(Ht) if beta == 2 else Ht.sum(axis=0, keepdims=True) if beta == 1 else Ht[:1]
     # for a dense X it gains nothing, and 64 bytes more do not fit where H was before it was transposed
     empty = aligned_empty if rows is _rows_csr else np.empty
-    numerator_H = empty((n_chunks, n_features, n_components), Ht.dtype)
-    n = n_components if beta == 2 else 1 if beta == 1 else n_features
-    denominator_H = empty((n_chunks, n, n_components), Ht.dtype)
+    lying = n_components, n_features  # like H: the product that adds to these has full vectors along the features
+    numerator_H = empty((n_chunks, *(Ht.shape if rows is _rows_csr else lying)), Ht.dtype)
+    shape = (n_components, n_components) if beta == 2 else (1, n_components) if beta == 1 else lying
+    denominator_H = empty((n_chunks, *shape), Ht.dtype)
     arguments = beta, *has_powers_is_named(beta), l1, l2, flush, update_H, bounds, numerator_H, denominator_H, *more
     makes_WH = beta != 2 and (beta != 1 or rows is _rows_dense)
     H = _tiles(Ht if makes_WH else Ht[:0])
@@ -504,7 +505,9 @@ def _row_pass(rows, W, X, Ht, beta, l1, l2, flush, update_H, bounds, *more):
         denominator = times(Ht, denominator)
     elif beta == 1:
         denominator = np.broadcast_to(denominator, Ht.shape)  # one row in memory
-    return numerator, denominator
+    else:
+        denominator = denominator.T
+    return numerator if rows is _rows_csr else numerator.T, denominator
 
 
 def _measured_row_pass(rows, divergence, W, X, Ht, beta, l1, l2, flush, update_H, of_X, measured, bounds):
