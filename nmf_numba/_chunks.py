@@ -11,6 +11,8 @@ from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -58,64 +60,90 @@ class _Launcher:
 _launcher = _Launcher()
 
 
+def _generate_call(context: Any, builder: Any, address: Any, kinds: tuple[Any, ...], values: list[Any]) -> Any:
+    """Call the compiled function at this address, which returns nothing, with values of these types."""
+    convention = context.call_conv
+    function = convention.get_function_type(types.none, kinds).as_pointer()
+    status, _ = convention.call_function(builder, builder.inttoptr(address, function), types.none, kinds, values)
+    with cgutils.if_unlikely(builder, status.is_error):
+        convention.return_status_propagate(builder, status)
+    return context.get_dummy_value()
+
+
 @intrinsic  # type: ignore[untyped-decorator]
-def _call(typing_context: Any, address: Any, c: Any, arguments: Any) -> Any:
-    """Call the compiled function at this address with c and the arguments. It returns nothing."""
+def _call(typing_context: Any, address: Any, c: Any, place: Any) -> Any:
+    """Do work(c, place), where address is that of the work's code."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        kinds, convention = (c, *arguments.types), context.call_conv
-        function = convention.get_function_type(numba.types.none, kinds).as_pointer()
-        status, _ = convention.call_function(
-            builder,
-            builder.inttoptr(values[0], function),
-            numba.types.none,
-            kinds,
-            [values[1], *cgutils.unpack_tuple(builder, values[2])],
-        )
-        with cgutils.if_unlikely(builder, status.is_error):
-            convention.return_status_propagate(builder, status)
-        return context.get_dummy_value()
+        return _generate_call(context, builder, values[0], signature.args[1:], values[1:])
 
-    return numba.types.none(address, c, arguments), generate
+    return types.none(address, c, place), generate
 
 
-def _in_turn(address: Any, n_chunks: Any, arguments: Any) -> None:
+@intrinsic  # type: ignore[untyped-decorator]
+def _hand_over(typing_context: Any, loop: Any, n_chunks: Any, address: Any, arguments: Any) -> Any:
+    """Do loop(unpack, n_chunks, place): unpack(c, place) finds work's address and arguments there, and calls it."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        loop_address, n, *what = values
+        place = cgutils.alloca_once_value(builder, cgutils.pack_struct(builder, what))
+
+        convention, numbers = context.call_conv, (types.int64, types.int64)
+        function = convention.get_function_type(types.none, numbers)
+        unpack = ir.Function(builder.module, function, f"{builder.function.name}.unpack")
+        unpack.linkage = "internal"
+        inside = ir.IRBuilder(unpack.append_basic_block())
+        c, there = convention.get_arguments(unpack)
+        work, packed = cgutils.unpack_tuple(inside, inside.load(inside.inttoptr(there, place.type)))
+        values = [c, *cgutils.unpack_tuple(inside, packed)]
+        result = _generate_call(context, inside, work, (types.int64, *arguments.types), values)
+        convention.return_value(inside, result)
+
+        as_number = [builder.ptrtoint(pointer, values[0].type) for pointer in (unpack, place)]
+        kinds = (types.int64,) * 3
+        return _generate_call(context, builder, loop_address, kinds, [as_number[0], n, as_number[1]])
+
+    return types.none(loop, n_chunks, address, arguments), generate
+
+
+def _in_turn(address: Any, n_chunks: Any, place: Any) -> None:
     for c in range(n_chunks):
-        _call(address, numba.int64(c), arguments)
+        _call(address, numba.int64(c), place)
 
 
-def _in_parallel(address: Any, n_chunks: Any, arguments: Any) -> None:
+def _in_parallel(address: Any, n_chunks: Any, place: Any) -> None:
     for c in numba.prange(n_chunks):
-        _call(address, numba.int64(c), arguments)
+        _call(address, numba.int64(c), place)
+
+
+def _launch(loop: Any, n_chunks: Any, address: Any, arguments: Any) -> None:
+    _hand_over(loop, n_chunks, address, arguments)
 
 
 _in_turn, _in_parallel = compiled(_in_turn), compiled(_in_parallel, parallel=PRANGE_ONLY)
+_launch = compiled(_launch)
 
-_known: dict[tuple[Any, ...], Any] = {}  # addresses and entries for arguments of these types
+_known: dict[tuple[Any, ...], Any] = {}  # addresses of loops, and of works and entries for arguments of these types
 
 
-def _code(function: Any, kinds: tuple[Any, ...]) -> Any:
+def _code(function: Any, *kinds: Any) -> Any:
     """Return what Numba knows of a function that is compiled for these types."""
     function.compile(kinds)
     return function.overloads[kinds]
 
 
-def _address(work: Any, arguments: tuple[Any, ...]) -> int:
-    """Return where the code of an `inner` function is, compiled for (c, *arguments)."""
-    code = _code(work, (numba.int64, *map(numba.typeof, arguments)))
+def _address(function: Any, *kinds: Any) -> int:
+    """Return where the code of a function is, compiled for these types."""
+    code = _code(function, *kinds)
     return int(code.library.get_pointer_to_function(code.fndesc.llvm_func_name))
-
-
-def _entry(loop: Any, arguments: tuple[Any, ...]) -> Any:
-    """Return what Python calls to run a loop: Numba 0.60 itself now and then takes a tuple for one of other types."""
-    return _code(loop, (numba.int64, numba.int64, numba.typeof(arguments))).entry_point
 
 
 def for_each_chunk(work: Any, n_chunks: int, *arguments: Any) -> None:
     """Do work(c, *arguments) for c = 0, ..., n_chunks - 1, on Numba's threads.
 
     This is the one parallel loop. A parallel function that contained the work would have it compiled four times over;
-    so it is given the address of the work's code instead, and is compiled in a moment.
+    so it is given the address of the work's code instead. Nor does it see the arguments, but where they are: so it is
+    compiled once, and only what unpacks them is compiled for their types, in a moment.
 
     Parameters
     ----------
@@ -127,19 +155,24 @@ def for_each_chunk(work: Any, n_chunks: int, *arguments: Any) -> None:
         Arrays, numbers and None.
     """
     is_serial = n_chunks <= 1 or numba.get_num_threads() == 1 or _launcher.threads_lost
+    loop = _known.get((is_serial,))
+    if loop is None:
+        loop = _known[is_serial,] = _address(_in_turn if is_serial else _in_parallel, *(numba.int64,) * 3)
     # arrays of one key have one type for Numba
     kinds = [(a.dtype, a.ndim, a.flags.num) if isinstance(a, np.ndarray) else type(a) for a in arguments]
-    known = _known.get((work, is_serial, *kinds))
+    known = _known.get((work, *kinds))
     if known is None:
-        known = _address(work, arguments), _entry(_in_turn if is_serial else _in_parallel, arguments)
-        _known[work, is_serial, *kinds] = known
-    address, loop = known
+        types_of = [numba.typeof(argument) for argument in arguments]
+        # its entry is what Python calls: Numba 0.60 itself now and then takes a tuple for one of other types
+        launch = _code(_launch, *(numba.int64,) * 3, numba.typeof(arguments)).entry_point
+        known = _known[work, *kinds] = _address(work, numba.int64, *types_of), launch
+    address, launch = known
     try:
         if is_serial:
-            loop(address, n_chunks, arguments)
+            launch(loop, n_chunks, address, arguments)
             return
         with _launcher.lock:
-            loop(address, n_chunks, arguments)
+            launch(loop, n_chunks, address, arguments)
     except SystemError as error:  # how Ctrl-C inside compiled code arrives, or as the cause of such a cause
         cause = error.__cause__
         while isinstance(cause, SystemError):

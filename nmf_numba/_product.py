@@ -202,7 +202,7 @@ def _tiles(finish: Any, builder: Any, C: _Array, A: _Array, B: _Array, X: _Array
                 for total, i in zip(sums, rows, strict=True):
                     builder.store(C.load(i, j, vector=vector), total)
             start = _INDEX(0)
-            if thin and len(rows) == ROWS and vector.count * A.item < REGISTER_BYTES:
+            if thin and len(rows) == ROWS and REGISTER_BYTES // 8 <= vector.count * A.item < REGISTER_BYTES:
                 start = _add_several_depths(builder, sums, A, B, rows, j, vector)
             with cgutils.for_range_slice(builder, start, A.shape[1], _INDEX(1)) as (depth, _):
                 b = B.load(depth, j, vector=vector)

@@ -90,7 +90,7 @@ def _rows_dense(c, W, X, Ht, gram, l1, order, update_H, bounds, violations, cros
         fill(gram_H[c], 0)
     for start in range(0, n_rows, BLOCK):
         stop = min(start + BLOCK, n_rows)
-        rows, X_rows, cross_rows = W[start:stop], X[start:stop], cross[: stop - start]
+        rows, X_rows, cross_rows = W[start:stop], X[start:stop], cross[: stop - start : 1]
         product(cross_rows, X_rows, Ht, False)
         violation += _sweep(rows, cross_rows, l1, order, lanes)
         if update_H:
@@ -115,7 +115,7 @@ def _rows_csr(c, W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds
         fill(gram_H[c], 0)
     for start in range(0, n_rows, BLOCK):
         stop = min(start + BLOCK, n_rows)
-        rows, cross_rows = W[start:stop], cross[: stop - start]
+        rows, cross_rows = W[start:stop], cross[: stop - start : 1]
         fill(cross_rows, 0)
         for i in range(start, stop):
             gather(cross[i - start], indices[indptr[i] : indptr[i + 1]], data[indptr[i] : indptr[i + 1]], Ht)
@@ -132,7 +132,7 @@ def _update_chunk(c, W, gram, cross, order, violations):
     n, n_chunks = len(W), len(violations)
     start, stop = c * n // n_chunks, (c + 1) * n // n_chunks
     lanes = _lanes(gram, order)
-    violations[c] = _sweep(W[start:stop], cross[start:stop], 0.0, order, lanes)
+    violations[c] = _sweep(W[start:stop], cross[start:stop:1], 0.0, order, lanes)
 
 
 def gram(Ht, l2):
