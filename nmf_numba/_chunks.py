@@ -184,17 +184,19 @@ def for_each_chunk(work: Any, n_chunks: int, *arguments: Any) -> None:
 
 @inner
 def _add_strip(strip: Any, parts: Any) -> None:
-    """The first part <- the sum of all, in order, in one strip."""
-    start, stop = strip * STRIP, min((strip + 1) * STRIP, parts.shape[1])
+    """The first part <- the sum of all, in order, in one strip of rows."""
+    n_rows, n_columns = parts.shape[1:]
+    start, stop = strip * STRIP // n_columns, (strip + 1) * STRIP // n_columns
     for c in range(1, len(parts)):
-        for j in range(start, stop):
-            parts[0, j] += parts[c, j]
+        for i in range(start, min(stop, n_rows)):
+            for j in range(n_columns):
+                parts[0, i, j] += parts[c, i, j]
 
 
 def sum_of_parts(parts: Any) -> Any:
     """The sum of the chunks' parts, in order, in the first: so it does not depend on the number of threads."""
     if len(parts) > 1:
-        for_each_chunk(_add_strip, parts[0].size // STRIP + 1, parts.reshape(len(parts), -1))
+        for_each_chunk(_add_strip, parts[0].size // STRIP + 1, parts)
     return parts[0]
 
 

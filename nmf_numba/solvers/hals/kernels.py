@@ -14,8 +14,8 @@ from nmf_numba._jit import inner
 from nmf_numba._memory import aligned_empty
 from nmf_numba._product import ROWS, gather, product, scatter
 
-LANES = 64  # rows that go through a sweep side by side
-BLOCK = 64  # rows whose X Ht, renewal, X'W and W'W are done before the next rows are read
+LANES = 80  # rows that go through a sweep side by side
+BLOCK = 80  # rows whose X Ht, renewal, X'W and W'W are done before the next rows are read
 PANEL = 1000  # columns of a block that go into X'W before the next: in cache they are read for each few components
 
 
@@ -49,7 +49,8 @@ def _sweep(W, cross, l1, order, lanes):
 
     A sum over components, row by row, would be a chain of additions instead. For a few components at a time, what all
     others add to their gradients is a matrix product; only what they add to each other's waits for the one before.
-    Unused lanes hold anything.
+    Unused lanes hold anything. X'W of a dense X lies like H, all other cross like W: with steps of 1 both have one type
+    for Numba, so that this is compiled once.
     """
     ordered, Wt, gradient = lanes  # components in order
     n_rows, n_components = W.shape

@@ -32,7 +32,7 @@ from nmf_numba.objective.kernels import _sum_of_powers as sum_of_powers
 
 FLOOR = 2.0**-23  # as in reference.py
 
-BLOCK = 64  # rows in a block: with TILE columns 512 KB of WH, half of a core's second cache
+BLOCK = 60  # rows in a block: with TILE columns half a MB of WH, half of a core's second cache; a multiple of ROWS
 TILES_BYTES = 4 << 20  # of all tiles of H, at most: what is larger is made where it is needed
 TILE = 1000  # columns in a block, where X has many; lines 1024 numbers apart compete for places in a cache
 
