@@ -80,6 +80,15 @@ def _call(typing_context: Any, address: Any, c: Any, place: Any) -> Any:
     return types.none(address, c, place), generate
 
 
+def _borrowed(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+    """An array that is not counted: else each slice of it counts references in memory that all threads share."""
+    if not isinstance(kind, types.Array):
+        return value
+    array = context.make_array(kind)(context, builder, value)
+    array.meminfo = cgutils.get_null_value(array.meminfo.type)
+    return array._getvalue()
+
+
 @intrinsic  # type: ignore[untyped-decorator]
 def _hand_over(typing_context: Any, loop: Any, n_chunks: Any, address: Any, arguments: Any) -> Any:
     """Do loop(unpack, n_chunks, place): unpack(c, place) finds work's address and arguments there, and calls it."""
@@ -95,7 +104,8 @@ def _hand_over(typing_context: Any, loop: Any, n_chunks: Any, address: Any, argu
         inside = ir.IRBuilder(unpack.append_basic_block())
         c, there = convention.get_arguments(unpack)
         work, packed = cgutils.unpack_tuple(inside, inside.load(inside.inttoptr(there, place.type)))
-        values = [c, *cgutils.unpack_tuple(inside, packed)]
+        items = zip(arguments.types, cgutils.unpack_tuple(inside, packed), strict=True)
+        values = [c, *(_borrowed(context, inside, kind, item) for kind, item in items)]
         result = _generate_call(context, inside, work, (types.int64, *arguments.types), values)
         convention.return_value(inside, result)
 

@@ -1,4 +1,4 @@
-"""What the kernels of several solvers share: powers, logarithms, tiles of H, and WH at stored entries.
+"""What the kernels of several solvers share: powers, logarithms and tiles of H.
 
 For kernels only. Numba's cache does not notice a change in another file: after one in this file, delete the cached
 kernels (`nmf-numba warmup` says where they are).
@@ -145,26 +145,6 @@ def log(x):
     exponent, f = _parts(x)
     z = (f - 1.0) / (f + 1.0)
     return LN2 * (exponent + z * _log2_over(z))
-
-
-@inner
-def products(w, columns, Ht, wh):
-    """Set wh <- w'H at these columns. Four at a time: sums over components that do not wait for each other."""
-    n, zero = len(columns), w.dtype.type(0)
-    for q in range(0, n - 3, 4):
-        h0, h1, h2, h3 = Ht[columns[q]], Ht[columns[q + 1]], Ht[columns[q + 2]], Ht[columns[q + 3]]
-        w0 = w1 = w2 = w3 = zero
-        for t in range(len(w)):
-            w0 += w[t] * h0[t]
-            w1 += w[t] * h1[t]
-            w2 += w[t] * h2[t]
-            w3 += w[t] * h3[t]
-        wh[q], wh[q + 1], wh[q + 2], wh[q + 3] = w0, w1, w2, w3
-    for q in range(n // 4 * 4, n):
-        h, wh_q = Ht[columns[q]], zero
-        for t in range(len(w)):
-            wh_q += w[t] * h[t]
-        wh[q] = wh_q
 
 
 @inner

@@ -150,6 +150,19 @@ def _chosen(builder: Any, a: Any, b: Any, places: Any) -> Any:
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(places)), list(places)))
 
 
+def _with_zeros(builder: Any, x: Any, n: int) -> Any:
+    """A vector of n entries that begins with x."""
+    return _chosen(builder, x, ir.Constant(x.type, None), [min(place, x.type.count) for place in range(n)])
+
+
+def _folded(builder: Any, x: Any, n: int) -> Any:
+    """Add halves of a vector until n entries are left."""
+    while x.type.count > n:
+        half = x.type.count // 2
+        x = builder.fadd(_chosen(builder, x, x, range(half)), _chosen(builder, x, x, range(half, 2 * half)))
+    return x
+
+
 def _add_several_depths(builder: Any, sums: list[Any], A: _Array, B: _Array, rows: list[Any], j: Any, tile: Any) -> Any:
     """Add to the sums of a tile narrower than a register as many depths at once as fill it; return how many are done.
 
@@ -169,10 +182,7 @@ def _add_several_depths(builder: Any, sums: list[Any], A: _Array, B: _Array, row
             a = _chosen(builder, a, a, [u // width for u in range(n * width)])
             builder.store(_added_product(builder, builder.load(part), a, lines[0]), part)
     for total, part in zip(sums, parts, strict=True):
-        x = builder.load(part)
-        while x.type.count > width:
-            half = x.type.count // 2
-            x = builder.fadd(_chosen(builder, x, x, range(half)), _chosen(builder, x, x, range(half, 2 * half)))
+        x = _folded(builder, builder.load(part), width)
         builder.store(builder.fadd(builder.load(total), x), total)
     return stop
 
@@ -237,6 +247,32 @@ def _scatter(builder: Any, sums: _Array, columns: _Array, x: _Array, w: _Array) 
                 sums.store(_added_product(builder, sums.load(j, t, vector=vector), x.load(q), w_t), j, t)
 
 
+def _sums_of_neighbours(builder: Any, x: Any, y: Any) -> Any:
+    """x0 + x1, x2 + x3, ..., y0 + y1, ..."""
+    n = 2 * x.type.count
+    return builder.fadd(_chosen(builder, x, y, range(0, n, 2)), _chosen(builder, x, y, range(1, n, 2)))
+
+
+def _products(builder: Any, w: _Array, columns: _Array, Ht: _Array, wh: _Array) -> None:
+    n = REGISTER_BYTES // w.item
+    for entries in _each(builder, columns, 8):
+        totals = _rooms(builder, ir.VectorType(w.number, n), len(entries))
+        for t, vector in _column_tiles(builder, w.shape[0], w, REGISTER_BYTES):
+            w_t = _with_zeros(builder, w.load(t, vector=vector), n)
+            for (_, j), total in zip(entries, totals, strict=True):
+                h = _with_zeros(builder, Ht.load(j, t, vector=vector), n)
+                builder.store(_added_product(builder, builder.load(total), w_t, h), total)
+        sums = [_folded(builder, builder.load(total), len(entries)) for total in totals]
+        while len(sums) > 1:  # the sum within each vector, all at once
+            sums = [_sums_of_neighbours(builder, x, y) for x, y in zip(sums[::2], sums[1::2], strict=True)]
+        wh.store(sums[0], entries[0][0])
+
+
+@intrinsic
+def _products_intrinsic(typing_context: Any, w: Any, columns: Any, Ht: Any, wh: Any) -> Any:
+    return _lowered(_products, w, columns, Ht, wh)
+
+
 @intrinsic
 def _gather_intrinsic(typing_context: Any, row: Any, columns: Any, x: Any, Ht: Any) -> Any:
     return _lowered(_gather, row, columns, x, Ht)
@@ -277,6 +313,11 @@ def ratio_to_product(C: Any, A: Any, B: Any, X: Any) -> None:
     C[:] = X / np.maximum(A @ B, C.dtype.type(FLOOR))
 
 
+def products(w: Any, columns: Any, Ht: Any, wh: Any) -> None:
+    """Set wh <- w'H at these columns, one after the other: wh may be longer."""
+    wh[: len(columns)] = Ht[columns] @ w
+
+
 def gather(row: Any, columns: Any, x: Any, Ht: Any) -> None:
     """Row += x Ht[columns]."""
     row += x @ Ht[columns]
@@ -314,6 +355,10 @@ def _ratio_to_product(C: Any, A: Any, B: Any, X: Any) -> None:
     _ratios(C, A, B, X, False)
 
 
+def _products_there(w: Any, columns: Any, Ht: Any, wh: Any) -> None:
+    _products_intrinsic(w, columns, Ht, wh)
+
+
 def _gathered(row: Any, columns: Any, x: Any, Ht: Any) -> None:
     _gather_intrinsic(row, columns, x, Ht)
 
@@ -326,5 +371,6 @@ def _scattered(sums: Any, columns: Any, x: Any, w: Any) -> None:
 _define(product, lambda C, A, B, add: types.none(C, A, B, types.boolean), _product)
 _define(root_of_product, lambda C, A, B: types.none(C, A, B), _root_of_product)  # noqa: PLW0108
 _define(ratio_to_product, lambda C, A, B, X: types.none(C, A, B, X), _ratio_to_product)  # noqa: PLW0108
+_define(products, lambda w, columns, Ht, wh: types.none(w, columns, Ht, wh), _products_there)  # noqa: PLW0108
 _define(gather, lambda row, columns, x, Ht: types.none(row, columns, x, Ht), _gathered)  # noqa: PLW0108
 _define(scatter, lambda sums, columns, x, w: types.none(sums, columns, x, w), _scattered)  # noqa: PLW0108

@@ -15,7 +15,7 @@ from nmf_numba.validation import Matrix
 
 CHUNKS = 64  # at most: enough for as many cores
 CHUNK_WORK = 1 << 19  # multiply-adds with X that are worth a chunk of their own: about 0.1 ms, ten times a launch
-SUMS_SHARE = {"dense": 512, "csr": 16}  # a chunk's multiply-adds per entry of its sums, at least: else these cost more
+SUMS_SHARE = {"dense": 256, "csr": 16}  # a chunk's multiply-adds per entry of its sums, at least: else these cost more
 BLOCK = 1 << 16  # entries of X that are squared together
 # All chunks' sums together. What is larger than 32 MB, glibc returns and clears anew in every iteration.
 SUMS_BYTES = {"dense": 22 << 20, "csr": 31 << 20}

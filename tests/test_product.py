@@ -8,7 +8,7 @@ import pytest
 from nmf_numba import _jit, _product
 from nmf_numba._elementary import any_power, log, power, split
 from nmf_numba._memory import aligned_empty
-from nmf_numba._product import FLOOR, gather, product, ratio_to_product, root_of_product, scatter
+from nmf_numba._product import FLOOR, gather, product, products, ratio_to_product, root_of_product, scatter
 
 
 @_jit.serial
@@ -34,6 +34,11 @@ def compiled_gather(row, columns, x, Ht):
 @_jit.serial
 def compiled_scatter(sums, columns, x, w):
     scatter(sums, columns, x, w)
+
+
+@_jit.serial
+def compiled_products(w, columns, Ht, wh):
+    products(w, columns, Ht, wh)
 
 
 @_jit.serial
@@ -127,6 +132,11 @@ def test_rows_of_a_csr(dtype, index):
                 sums = Ht.copy()
                 run(sums, columns, x, w)
                 np.testing.assert_allclose(sums, expected, rtol=4 * np.finfo(dtype).eps)
+            for run in (products, compiled_products):
+                wh = np.full(n_stored + 3, 7, dtype)
+                run(w, columns, Ht, wh)
+                np.testing.assert_allclose(wh[:n_stored], Ht[columns] @ w, rtol=20 * np.finfo(dtype).eps)
+                np.testing.assert_array_equal(wh[n_stored:], 7)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

@@ -9,9 +9,9 @@ only stored entries are visited; if cancellation has eaten the result, all entri
 import numpy as np
 
 from nmf_numba._chunks import for_each_chunk, gram_matrix
-from nmf_numba._elementary import first_from, has_powers_is_named, log, power, products, tile_of_H
+from nmf_numba._elementary import first_from, has_powers_is_named, log, power, tile_of_H
 from nmf_numba._jit import inlined, inner, serial
-from nmf_numba._product import product
+from nmf_numba._product import product, products
 
 FLOOR = 2.0**-23  # as in reference.py
 FAR = 1e-8

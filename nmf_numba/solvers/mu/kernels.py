@@ -19,13 +19,12 @@ from nmf_numba._elementary import (
     has_powers_is_named,
     log,
     power,
-    products,
     split,
     tile_of_H,
 )
 from nmf_numba._jit import inlined, inner, nanoseconds
 from nmf_numba._memory import aligned_empty
-from nmf_numba._product import gather, product, ratio_to_product, root_of_product, scatter
+from nmf_numba._product import gather, product, products, ratio_to_product, root_of_product, scatter
 from nmf_numba.objective.kernels import CANCELLED, CANCELLED_32, LEAST, MOST, divergence_csr, divergence_dense
 from nmf_numba.objective.kernels import _lines as divergence
 from nmf_numba.objective.kernels import _sum_of_powers as sum_of_powers
