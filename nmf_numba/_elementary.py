@@ -112,19 +112,11 @@ def has_powers_is_named(beta):
 @exact
 def power(x, a):
     """Set x <- x^a, x one-dimensional. Half-integers need only square roots and divisions."""
-    if a == -2:
-        for j in range(len(x)):
-            x[j] = 1 / (x[j] * x[j])
-    elif a == -1.5:
-        for j in range(len(x)):
-            x[j] = 1 / (x[j] * np.sqrt(x[j]))
-    elif a == -1:
+    if a == -2 or a == -1.5 or a == -1 or a == -0.5:
         for j in range(len(x)):
             x[j] = 1 / x[j]
-    elif a == -0.5:
-        for j in range(len(x)):
-            x[j] = 1 / np.sqrt(x[j])
-    elif a == 0.5:
+        a = -a
+    if a == 0.5:
         for j in range(len(x)):
             x[j] = np.sqrt(x[j])
     elif a == 1.5:

@@ -341,7 +341,7 @@ def _rows_dense(
         measured[c, WHOLE] = nanoseconds(clock) - begin
 
 
-@inner
+@inlined
 def _stored(x, w, columns, Ht, beta, has_powers, WH, i, left, p):
     """x * (w H)^(beta-2) at stored entries of one row, in p.
 
@@ -349,9 +349,9 @@ def _stored(x, w, columns, Ht, beta, has_powers, WH, i, left, p):
         Its row i is w H
     """
     n, floor = len(columns), w.dtype.type(FLOOR)
-    if beta == 2:
+    if has_powers is None and beta == 2:
         return x
-    if beta == 1:
+    if has_powers is None and beta == 1:
         products(w, columns, Ht, p)
         for q in range(n):
             p[q] = x[q] / max(p[q], floor)
