@@ -207,7 +207,8 @@ class Run:
         rows = self.rows or []
         n_iter, seconds, last_violation, terms = rows[-1]
         if math.isnan(terms.data_fit):
-            rows[-1] = (n_iter, seconds, last_violation, dataclasses.replace(terms, data_fit=divergence))
+            known = Objective(divergence, terms.l1_W, terms.l1_H, terms.l2_W, terms.l2_H)
+            rows[-1] = (n_iter, seconds, last_violation, known)
         return violation, sums
 
     def why_last(self, step: Step, met: bool) -> str | None:
