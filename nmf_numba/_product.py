@@ -255,7 +255,7 @@ def _sums_of_neighbours(builder: Any, x: Any, y: Any) -> Any:
 
 def _products(builder: Any, w: _Array, columns: _Array, Ht: _Array, wh: _Array) -> None:
     n = REGISTER_BYTES // w.item
-    for entries in _each(builder, columns, 8):
+    for entries in _each(builder, columns, min(8, n)):
         totals = _rooms(builder, ir.VectorType(w.number, n), len(entries))
         for t, vector in _column_tiles(builder, w.shape[0], w, REGISTER_BYTES):
             w_t = _with_zeros(builder, w.load(t, vector=vector), n)
