@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -186,3 +190,12 @@ def test_what_python_runs_is_the_same():
         product(ours, A, B, add)
         compiled(theirs, A, B, add)
         np.testing.assert_allclose(ours, theirs, rtol=1e-15)
+
+
+def test_on_any_processor(tmp_path):
+    """The same with the vectors of a processor that has no more than the least, whatever this one has."""
+    env = os.environ | {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)}
+    tests = [f"{__file__}::{name}" for name in ("test_product", "test_root_and_ratio", "test_rows_of_a_csr")]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
