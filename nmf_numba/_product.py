@@ -7,8 +7,8 @@ the depth:
     sums[r, :] += A[i + r, l] B[l, j : j + COLUMNS]        for l = 0, 1, ...
 
 so an entry of A or B is loaded once for many multiply-adds. Where fewer columns are left than fill a register, it takes
-several steps of the depth at once. A row of a CSR times a matrix likewise: sums of as many
-components as half of the registers hold, while it runs along what is stored.
+several steps of the depth at once. A row of a CSR times a matrix likewise: sums of as many components as half of the
+registers hold, while it runs along what is stored.
 
 This is the one place where a kernel is not a loop that the compiler turns into vectors, but vectors themselves, written
 in the compiler's intermediate language (LLVM IR). The compiler's own loops do what is left beyond the last full vector,
