@@ -199,11 +199,11 @@ def _tiles(finish: Any, builder: Any, C: _Array, A: _Array, B: _Array, X: _Array
             i = builder.add(first, _INDEX(r))
             rows.append(builder.select(builder.icmp_signed("<", i, last), i, last))
         for j, vector in _column_tiles(builder, n_columns, C, COLUMNS_BYTES):
-            sums = _rooms(builder, vector, len(rows))
+            sums = _rooms(builder, vector, ROWS)
             with builder.if_then(add):
                 for total, i in zip(sums, rows, strict=True):
                     builder.store(C.load(i, j, vector=vector), total)
-            start = _INDEX(0)
+            start = _INDEX(0)  # not for a single column of float32, whose 16 depths are much code
             if thin and REGISTER_BYTES // 8 <= vector.count * A.item < REGISTER_BYTES:
                 start = _add_several_depths(builder, sums, A, B, rows, j, vector)
             with cgutils.for_range_slice(builder, start, A.shape[1], _INDEX(1)) as (depth, _):
