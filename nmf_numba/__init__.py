@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from nmf_numba.compare import Comparison, compare
+from nmf_numba.comparison import Comparison, compare
 from nmf_numba.factorization import Factorization, fit, non_negative_factorization
 from nmf_numba.initialization import initialize
-from nmf_numba.iterate import Step, iterate
-from nmf_numba.objective import Objective, beta_divergence, objective
+from nmf_numba.loop import Step, iterate
+from nmf_numba.losses.objective import Objective, beta_divergence, objective
 from nmf_numba.plotting import (
     animate,
     plot_activations,

@@ -35,7 +35,8 @@ from nmf_numba.files import (
     write_file,
 )
 from nmf_numba.problem import Problem
-from nmf_numba.solvers import SOLVERS, get_solver
+from nmf_numba.options import check_solver
+from nmf_numba.solvers import SOLVERS
 from nmf_numba.solvers.solver import Solver
 from nmf_numba.table import Table
 
@@ -132,7 +133,7 @@ def fit_and_report(
     solver, engine = parameters["solver"], parameters["engine"]
     summary = {
         "input": f"{arguments.input}, {X.shape[0]} x {X.shape[1]}, {layout}, {result.W.dtype}",
-        "solver": f"{solver} ({get_solver(solver).title}), engine {engine}",
+        "solver": f"{solver} ({check_solver(solver).title}), engine {engine}",
         "loss": f"{loss_name(beta)}, beta = {beta:g}",
         "components": result.W.shape[1],
         "iterations": f"{result.n_iter}; {reason[result.stop_reason]}",
@@ -157,17 +158,16 @@ def loss_name(beta: float) -> str:
 def print_solvers(arguments: argparse.Namespace) -> None:
     """Print what each solver supports, as it answers itself."""
     print("Descent is proven: no iteration raises the objective, with these penalties on W and H.\n")
-    for solver in SOLVERS:
+    for number, solver in enumerate(SOLVERS.values()):
+        print("" if number == 0 else "\n", end="")
         print(f"{solver.name}: {solver.title}\n")
         print(Table(["loss", "beta", "layouts", "descent is proven with"], list(losses(solver))))
         print("\nSources")
         for source in solver.sources:
             print(f"- {source}")
-        if solver is not SOLVERS[-1]:
-            print()
 
 
-def losses(solver: type[Solver]) -> Iterator[list[str]]:
+def losses(solver: Solver) -> Iterator[list[str]]:
     """Yield a row for each loss: what the solver says of tiny problems."""
     dense = np.ones((2, 2))
     matrices = {"dense": dense, "CSR": sparse.csr_array(dense)}
@@ -217,13 +217,17 @@ def run_warmup(arguments: argparse.Namespace) -> None:
     """Compile every kernel, and say where the results are kept."""
     from tqdm import tqdm  # noqa: PLC0415  (takes its time)
 
-    from nmf_numba._jit import cache_folder, threads  # noqa: PLC0415  (imports Numba, which takes its time)
+    from nmf_numba.compiled.jit import cache_folder  # noqa: PLC0415  (imports Numba, which takes its time)
+    from nmf_numba.compiled.threads import threads  # noqa: PLC0415  (likewise)
     from nmf_numba.warmup import tasks  # noqa: PLC0415  (likewise)
 
     folder = cache_folder()
     work = list(tasks())
     before = time.perf_counter()
-    with threads(), np.errstate(all="ignore"), tqdm(work, unit="kernel", disable=not sys.stderr.isatty()) as bar:
+    is_terminal = sys.stderr is not None and sys.stderr.isatty()
+    if not is_terminal:
+        print(f"Compiling {len(work)} sets of kernels takes some minutes, once.", flush=True)
+    with threads(), np.errstate(all="ignore"), tqdm(work, unit="kernel", disable=not is_terminal) as bar:
         for name, task in bar:
             bar.set_postfix_str(name)
             task()
@@ -326,7 +330,7 @@ def make_parser() -> Parser:
     fit.set_defaults(command=run_fit)
     add_shared(fit, tol=1e-4)
     add = fit.add_argument
-    add("--solver", default="cd", metavar="NAME", help=f"{' or '.join(solver.name for solver in SOLVERS)}; default: cd")
+    add("--solver", default="cd", metavar="NAME", help=f"{' or '.join(SOLVERS)}; default: cd")
     add("--no-update-H", dest="update_H", action="store_false", help="keep H and find W")
     add("--engine", default="numba", metavar="NAME", help=f"{' or '.join(validation.ENGINES)}; default: numba")
     add_output(fit)
@@ -346,7 +350,7 @@ def make_parser() -> Parser:
     compare.set_defaults(command=run_compare)
     add_shared(compare, tol=0.0)
     add = compare.add_argument
-    names = ",".join(solver.name for solver in SOLVERS)
+    names = ",".join(SOLVERS)
     add("--solvers", default=names, metavar="NAMES", help=f"separated by commas; default: {names}")
     add("--engines", default="numba", metavar="NAMES", help="numba, reference, scikit-learn; default: numba")
     add("--x", default="seconds", metavar="NAME", help="the figure's horizontal axis: seconds (default) or iteration")

@@ -22,10 +22,10 @@ from scipy import sparse
 
 from nmf_numba import validation
 from nmf_numba.files import check_output, write_file
-from nmf_numba.validation import Float
+from nmf_numba.problem import Float
 
 if TYPE_CHECKING:
-    from nmf_numba.iterate import Step
+    from nmf_numba.loop import Step
 
 MOST_STEPS = 201  # the start and 200 iterations
 MOST_ENTRIES = 2000  # of each matrix

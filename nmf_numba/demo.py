@@ -15,12 +15,12 @@ from matplotlib.figure import Figure
 from nmf_numba import validation
 from nmf_numba.datasets import DATASETS, Dataset
 from nmf_numba.files import check_output, free_path, write_file
-from nmf_numba.iterate import iterate
+from nmf_numba.loop import iterate
 from nmf_numba.plotting import plot_activations, plot_components, plot_convergence
 from nmf_numba.problem import Problem
-from nmf_numba.solvers import get_solver
+from nmf_numba.options import check_solver
 from nmf_numba.trace import Trace
-from nmf_numba.validation import Float
+from nmf_numba.problem import Float
 
 FIGURES = ("digits-components.png", "piano-components.png", "convergence.png")
 N_COMPONENTS = {"digits": 16, "piano": 8}
@@ -86,7 +86,7 @@ def run(out_dir: Path, *, max_iter: int, overwrite: bool, say: Callable[[str], N
     for name, loss, solver, starts in PLAN:
         X = data[name].X
         say(f"{name}, {loss}, {solver}")
-        refusal = get_solver(solver).supports(Problem(X, validation.check_beta(loss)))
+        refusal = check_solver(solver).supports(Problem(X, validation.check_beta(loss)))
         if refusal is not None:
             rows.append([name, loss, solver, f"not done: does not handle {refusal}"])
             continue

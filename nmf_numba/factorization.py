@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from nmf_numba import validation
-from nmf_numba.iterate import Step, prepare
+from nmf_numba.loop import Step, prepare
+from nmf_numba.options import DEFAULT, Options
+from nmf_numba.problem import Float
+from nmf_numba.solvers.solver import Solver, State
 from nmf_numba.trace import Trace
-from nmf_numba.validation import Float
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,7 +29,7 @@ class Factorization:
     stop_reason : {'tol', 'max_iter', 'max_time', 'callback'}
         Why the fit ended: its stopping rule was met, or something else came first.
     trace : Trace or None
-        The objective and its terms, the violation and the time of every iteration, if the fit was asked for them.
+        The objective and its terms, the violation and the time, if the fit was asked for them.
     """
 
     W: Float
@@ -36,6 +37,21 @@ class Factorization:
     n_iter: int
     stop_reason: str
     trace: Trace | None = None
+    _state: State | None = dataclasses.field(default=None, init=False, repr=False)
+    _solver: Solver | None = dataclasses.field(default=None, init=False, repr=False)
+
+    def state_for(self, X: Any, solver: Solver, options: Options) -> State:
+        """Return a copy of the state in which the solver has left off, for a fit of X that goes on from there."""
+        if self._state is None or self._solver is None:
+            raise ValueError("resume must be what `fit` has returned in this process: this result has no state.")
+        if solver != self._solver:
+            raise ValueError(f"resume comes from a fit with solver={self._solver!r}. Found solver={solver!r}.")
+        if options.W is not None or options.H is not None or options.init is not None:
+            raise ValueError("resume goes on from the factors of a result: leave out W, H and init.")
+        shape = len(self.W), self.H.shape[1]
+        if X.shape != shape or X.dtype != self.W.dtype:
+            raise ValueError(f"resume comes from a fit of an X of shape {shape}, {self.W.dtype}. Found {X.shape}, {X.dtype}.")
+        return self._state.copy()
 
     @property
     def converged(self) -> bool:
@@ -45,27 +61,28 @@ class Factorization:
 
 def fit(
     X: Any,
-    n_components: int | str | None = "auto",
+    n_components: int | str | None = DEFAULT.n_components,
     *,
-    W: Any = None,
-    H: Any = None,
-    init: str | None = None,
-    update_H: bool = True,
-    solver: str = "cd",
-    beta_loss: float | str = "frobenius",
-    tol: float = 1e-4,
-    max_iter: int = 200,
-    alpha_W: float = 0.0,
-    alpha_H: float | str = "same",
-    l1_ratio: float = 0.0,
-    random_state: Any = None,
-    verbose: int = 0,
-    shuffle: bool = False,
-    engine: str = "numba",
-    trace: bool = False,
-    callback: Callable[[Step], object] | None = None,
-    max_time: float | None = None,
-    n_threads: int | None = None,
+    W: Any = DEFAULT.W,
+    H: Any = DEFAULT.H,
+    init: str | None = DEFAULT.init,
+    update_H: bool = DEFAULT.update_H,
+    solver: str | Solver = DEFAULT.solver,
+    beta_loss: float | str = DEFAULT.beta_loss,
+    tol: float = DEFAULT.tol,
+    max_iter: int = DEFAULT.max_iter,
+    alpha_W: float = DEFAULT.alpha_W,
+    alpha_H: float | str = DEFAULT.alpha_H,
+    l1_ratio: float = DEFAULT.l1_ratio,
+    random_state: Any = DEFAULT.random_state,
+    verbose: int = DEFAULT.verbose,
+    shuffle: bool = DEFAULT.shuffle,
+    engine: str = DEFAULT.engine,
+    trace: bool | int = DEFAULT.trace,
+    callback: Callable[[Step], object] | None = DEFAULT.callback,
+    max_time: float | None = DEFAULT.max_time,
+    n_threads: int | None = DEFAULT.n_threads,
+    resume: Factorization | None = DEFAULT.resume,
 ) -> Factorization:
     """Return non-negative factors W and H whose product approximates X.
 
@@ -96,8 +113,9 @@ def fit(
     update_H : bool, default True
         False: keep the given H and find W. W then starts at zero for 'cd', and at sqrt(mean(X) / n_components) for
         'mu'.
-    solver : {'cd', 'mu'}, default 'cd'
-        'cd': HALS, coordinate descent, for the Frobenius loss. 'mu': multiplicative updates, for every loss.
+    solver : {'cd', 'mu'} or Solver, default 'cd'
+        'cd': HALS, coordinate descent, for the Frobenius loss. 'mu': multiplicative updates, for every loss. An
+        instance has options of its own; it may be of a class that you write.
     beta_loss : {'frobenius', 'kullback-leibler', 'itakura-saito'} or float, default 'frobenius'
         The divergence to minimise: beta is 2, 1, 0, or the number given. beta <= 0 needs an X without zeros.
     tol : float >= 0, default 1e-4
@@ -119,18 +137,23 @@ def fit(
     verbose : int >= 0 or bool, default 0
         Above 0: a progress bar on a terminal, else a line per ten iterations, with the seconds and the objective.
     shuffle : bool, default False
-        'cd' renews the components in a random order, a new one for each half of an iteration.
+        'cd' updates the components in a random order, a new one for each half of an iteration.
     engine : {'numba', 'reference'}, default 'numba'
         Compiled kernels, or plain Python that reads like the equations: the same numbers to rounding, far slower.
-    trace : bool, default False
-        Record the objective and its five terms, the violation and the time of every iteration, as `result.trace`.
+    trace : bool or int >= 1, default False
+        Record the objective and its five terms, the violation and the time, as `result.trace`: True at every iteration,
+        10 at every tenth. Each evaluation is a pass over X, which the trace's clock does not count.
     callback : callable or None, default None
         Called after every iteration with a `Step`, whose W and H are copies. The fit ends if it returns something true.
     max_time : float >= 0 or None, default None
         Seconds: the fit ends after the iteration that passes them. Counted are the solver's steps, neither compilation
         nor evaluation of the objective.
     n_threads : int >= 1 or None, default None
-        Threads of the kernels; None: as many as Numba uses. BLAS is held to one thread in either case.
+        Threads of the kernels; None: as many as Numba uses, or fewer if OMP_NUM_THREADS or
+        `threadpoolctl.threadpool_limits` say so. BLAS is held to one thread in either case.
+    resume : Factorization or None, default None
+        A result to go on from, with its factors and what its solver keeps: 50 iterations and 50 more are 100. The
+        stopping rule begins anew. X, the solver and its options must be the same.
 
     Returns
     -------
@@ -183,34 +206,15 @@ def fit(
     >>> bool(np.abs(X - result.W @ result.H).max() < 0.05)
     True
     """
-    trace = validation.check_flag("trace", trace)
-    run = prepare(
-        X,
-        n_components,
-        W=W,
-        H=H,
-        init=init,
-        update_H=update_H,
-        solver=solver,
-        beta_loss=beta_loss,
-        tol=tol,
-        max_iter=max_iter,
-        alpha_W=alpha_W,
-        alpha_H=alpha_H,
-        l1_ratio=l1_ratio,
-        random_state=random_state,
-        verbose=verbose,
-        shuffle=shuffle,
-        engine=engine,
-        n_threads=n_threads,
-        max_time=max_time,
-        callback=callback,
-    )
-    if trace:
+    run = prepare(X, Options.of(locals()))
+    if run.options.trace:
         run.rows = []
     step = run.last()
     history = Trace.of(run.rows) if run.rows is not None else None
-    return Factorization(step.W, np.ascontiguousarray(step.H), step.n_iter, str(step.stop_reason), history)
+    result = Factorization(step.W, np.ascontiguousarray(step.H), step.n_iter, str(step.stop_reason), history)
+    object.__setattr__(result, "_state", run.state)
+    object.__setattr__(result, "_solver", run.solver)
+    return result
 
 
 def non_negative_factorization(
@@ -219,18 +223,18 @@ def non_negative_factorization(
     H: Any = None,
     n_components: int | str | None = "warn",
     *,
-    init: str | None = None,
-    update_H: bool = True,
-    solver: str = "cd",
-    beta_loss: float | str = "frobenius",
-    tol: float = 1e-4,
-    max_iter: int = 200,
-    alpha_W: float = 0.0,
-    alpha_H: float | str = "same",
-    l1_ratio: float = 0.0,
-    random_state: Any = None,
-    verbose: int = 0,
-    shuffle: bool = False,
+    init: str | None = DEFAULT.init,
+    update_H: bool = DEFAULT.update_H,
+    solver: str | Solver = DEFAULT.solver,
+    beta_loss: float | str = DEFAULT.beta_loss,
+    tol: float = DEFAULT.tol,
+    max_iter: int = DEFAULT.max_iter,
+    alpha_W: float = DEFAULT.alpha_W,
+    alpha_H: float | str = DEFAULT.alpha_H,
+    l1_ratio: float = DEFAULT.l1_ratio,
+    random_state: Any = DEFAULT.random_state,
+    verbose: int = DEFAULT.verbose,
+    shuffle: bool = DEFAULT.shuffle,
 ) -> tuple[Float, Float, int]:
     """Return W, H and the number of iterations: scikit-learn's function of this name, with its signature.
 
@@ -271,22 +275,5 @@ shuffle
     >>> W.shape, H.shape
     ((6, 2), (2, 2))
     """
-    result = fit(
-        X,
-        n_components,
-        W=W,
-        H=H,
-        init=init,
-        update_H=update_H,
-        solver=solver,
-        beta_loss=beta_loss,
-        tol=tol,
-        max_iter=max_iter,
-        alpha_W=alpha_W,
-        alpha_H=alpha_H,
-        l1_ratio=l1_ratio,
-        random_state=random_state,
-        verbose=verbose,
-        shuffle=shuffle,
-    )
-    return result.W, result.H, result.n_iter
+    step = prepare(X, Options.of(locals())).last()
+    return step.W, np.ascontiguousarray(step.H), step.n_iter

@@ -19,7 +19,7 @@ import numpy as np
 from scipy import sparse
 
 from nmf_numba.datasets import DATASETS
-from nmf_numba.validation import Float, Matrix
+from nmf_numba.problem import Float, Matrix
 
 MODEL_FORMAT = 1  # of what `fit --out` writes
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import linalg, sparse
 
 from nmf_numba import validation
-from nmf_numba.validation import Float, Matrix
+from nmf_numba.problem import Float, Matrix, mean_of
 
 OVERSAMPLES = 10  # random vectors beyond the number of components
 SMALLEST = 1e-6  # smaller entries of an SVD start become zero
@@ -57,13 +57,6 @@ def _nndsvd(X: Matrix, n_components: int, rng: Any) -> tuple[Float, Float]:
     W[W < SMALLEST] = 0
     H[H < SMALLEST] = 0
     return W, H
-
-
-def mean_of(X: Matrix) -> Any:
-    """Return the mean of all entries, without a copy of them, which a SciPy matrix's own mean makes."""
-    if not sparse.issparse(X):
-        return X.mean()
-    return X.dtype.type(X.data.sum(dtype=np.float64) / (X.shape[0] * X.shape[1]))
 
 
 def make_start(X: Matrix, n_components: int, init: str | None, random_state: Any) -> tuple[Float, Float]:

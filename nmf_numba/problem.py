@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 from typing import Any
 
@@ -10,23 +11,47 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nmf_numba._cached import cached_property
-from nmf_numba.validation import Matrix
+Float = NDArray[np.floating[Any]]
+Matrix = Any  # a C-contiguous Float, or a scipy.sparse.csr_array of floats in canonical format
 
 CHUNKS = 64  # at most: enough for as many cores
 CHUNK_WORK = 1 << 19  # multiply-adds with X that are worth a chunk of their own: about 0.1 ms, ten times a launch
 SUMS_SHARE = {"dense": 256, "csr": 16}  # a chunk's multiply-adds per entry of its sums, at least: else these cost more
-BLOCK = 1 << 16  # entries of X that are squared together
 # All chunks' sums together. What is larger than 32 MB, glibc returns and clears anew in every iteration.
 SUMS_BYTES = {"dense": 22 << 20, "csr": 31 << 20}
+
+
+def mean_of(X: Matrix) -> Any:
+    """Return the mean of all entries, without a copy of them, which a SciPy matrix's own mean makes."""
+    if not sparse.issparse(X):
+        return X.mean()
+    return X.dtype.type(X.data.sum(dtype=np.float64) / (X.shape[0] * X.shape[1]))
+
+
+@functools.cache
+def twin(package: str, engine: str) -> Any:
+    """Return a package's compiled kernels, or their reference: the same names in plain Python."""
+    return importlib.import_module(f"{package}.{'kernels' if engine == 'numba' else 'reference'}")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Problem:
     """Minimise D_beta(X, WH) + l1_W sum(W) + l1_H sum(H) + l2_W/2 ||W||^2 + l2_H/2 ||H||^2 over W, H >= 0.
 
-    X is what `validation.check_X` returns: a C-contiguous array or a canonical CSR, read-only. An entry that a CSR does
-    not store is a zero.
+    Attributes
+    ----------
+    X : ndarray or scipy.sparse.csr_array
+        What `validation.check_X` returns: C-contiguous, or a canonical CSR, read-only. An entry that a CSR does not
+        store is a zero.
+    beta, l1_W, l1_H, l2_W, l2_H : float
+    update_H : bool
+        False: H is given and stays.
+    engine : {'numba', 'reference'}
+        Whether solvers run their compiled kernels or their reference.
+    layout : {'dense', 'csr'}
+        How X is stored: the last part of a kernel's name.
+    arrays : tuple of ndarray
+        X as a kernel's arguments: X itself, or indptr, indices and data.
     """
 
     X: Matrix
@@ -35,9 +60,23 @@ class Problem:
     l1_H: float = 0.0
     l2_W: float = 0.0
     l2_H: float = 0.0
+    update_H: bool = True
+    engine: str = "numba"
+    layout: str = dataclasses.field(init=False)
+    arrays: tuple[NDArray[Any], ...] = dataclasses.field(init=False, repr=False)
+    _made: dict[Any, Any] = dataclasses.field(init=False, repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        is_sparse = sparse.issparse(self.X)
+        object.__setattr__(self, "layout", "csr" if is_sparse else "dense")
+        object.__setattr__(
+            self, "arrays", (self.X.indptr, self.X.indices, self.X.data) if is_sparse else (np.asarray(self.X),)
+        )
 
     @classmethod
-    def scaled(cls, X: Matrix, beta: float, alpha_W: float, alpha_H: float, l1_ratio: float) -> Problem:
+    def scaled(
+        cls, X: Matrix, beta: float, alpha_W: float, alpha_H: float, l1_ratio: float, **more: Any
+    ) -> Problem:
         """Turn strengths into penalties: W's are multiplied by n_features, H's by n_samples."""
         n_samples, n_features = X.shape
         return cls(
@@ -47,30 +86,34 @@ class Problem:
             l1_H=n_samples * alpha_H * l1_ratio,
             l2_W=n_features * alpha_W * (1 - l1_ratio),
             l2_H=n_samples * alpha_H * (1 - l1_ratio),
+            **more,
         )
 
-    @cached_property
-    def layout(self) -> str:
-        """How X is stored, "dense" or "csr": the last part of a kernel's name."""
-        return "csr" if sparse.issparse(self.X) else "dense"
-
-    @cached_property
-    def arrays(self) -> tuple[NDArray[Any], ...]:
-        """X as a kernel's arguments."""
-        return (self.X,) if self.layout == "dense" else (self.X.indptr, self.X.indices, self.X.data)
-
-    @cached_property
+    @property
     def largest(self) -> float:
-        """The largest entry of X."""
+        """The largest entry of X, found by a pass over it."""
         values = self.arrays[-1]
         return float(values.max()) if values.size else 0.0
 
-    @cached_property
-    def squared_norm(self) -> float:
-        """The sum of the squares of X's entries, in float64, a block at a time."""
-        values = self.arrays[-1].reshape(-1)
-        blocks = (values[start : start + BLOCK] for start in range(0, len(values), BLOCK))
-        return float(sum(np.square(block, dtype=np.float64).sum() for block in blocks))
+    @property
+    def transposed(self) -> Problem:
+        """The problem of X transposed, with W and H in each other's place; made once, and kept."""
+        if "transposed" not in self._made:
+            X = sparse.csr_array(self.X.T) if self.layout == "csr" else np.ascontiguousarray(self.X.T)
+            swapped = {"l1_W": self.l1_H, "l1_H": self.l1_W, "l2_W": self.l2_H, "l2_H": self.l2_W}
+            self._made["transposed"] = dataclasses.replace(self, X=_read_only(X), **swapped)
+        made: Problem = self._made["transposed"]
+        return made
+
+    def rows(self, start: int, stop: int) -> Problem:
+        """Return the problem of some rows, with the penalties of the whole; no entry of X is copied."""
+        if self.layout == "dense":
+            return dataclasses.replace(self, X=self.X[start:stop])
+        X, stop = self.X, min(stop, self.X.shape[0])
+        stored = slice(X.indptr[start], X.indptr[stop])
+        part = sparse.csr_array((stop - start, X.shape[1]), dtype=X.dtype)
+        part.data, part.indices, part.indptr = X.data[stored], X.indices[stored], X.indptr[start : stop + 1] - stored.start
+        return dataclasses.replace(self, X=_read_only(part))
 
     def tiny(self, n_features: int) -> Problem:
         """Return a problem of two rows with X's types, to compile for: it does not touch X."""
@@ -78,38 +121,47 @@ class Problem:
         if self.layout == "csr":
             X = sparse.csr_array(X)
             X.indices, X.indptr = X.indices.astype(self.X.indices.dtype), X.indptr.astype(self.X.indptr.dtype)
-        problem = dataclasses.replace(self, X=X)
-        for array in problem.arrays:
-            array.flags.writeable = False
-        return problem
+        return dataclasses.replace(self, X=_read_only(X))
 
-    def bounds(self, n_components: int) -> NDArray[np.intp]:
-        """Where chunks of rows begin, and the last one ends.
+    def bounds(self, n_components: int) -> NDArray[np.int64]:
+        """Return where chunks of rows begin, and where the last one ends.
 
         They depend on X and n_components alone, so the sums, which each chunk adds up on its own, do not depend on the
-        number of threads. They are bounded by stored entries, not rows: rows of a sparse X differ in length. Their
-        number is a power of two, which 2, 4, 8, ... threads share evenly.
+        number of threads. Chunks have equal numbers of stored entries, not of rows: rows of a sparse X differ in
+        length. Their number is a power of two, which 2, 4, 8, ... threads share evenly.
         """
+        if n_components not in self._made:
+            self._made[n_components] = self._bounds(n_components)
+        made: NDArray[np.int64] = self._made[n_components]
+        return made
+
+    def set_bounds(self, n_components: int, bounds: list[int]) -> None:
+        """Choose other chunks, to compile for several or for one."""
+        self._made[n_components] = np.array(bounds, np.int64)
+
+    def _bounds(self, n_components: int) -> NDArray[np.int64]:
         n_samples, n_features = self.X.shape
         whole = self.layout == "dense" or self.beta not in (1, 2)  # the other losses need WH at every entry of a CSR
-        stored = np.arange(n_samples + 1) * n_features if whole else self.X.indptr
-        cost = stored + np.arange(n_samples + 1) * n_components  # per component
-        sums = (
-            n_features * n_components * self.X.dtype.itemsize * (1 if self.beta in (1, 2) else 2)
-        )  # bytes, each chunk
+        cost: Any = n_samples * n_features if whole else int(self.X.indptr[-1])
+        cost += n_samples * n_components  # per component
+        sums = n_features * n_components * self.X.dtype.itemsize * (1 if self.beta in (1, 2) else 2)  # bytes, a chunk
         n_chunks = min(
             CHUNKS,
-            int(cost[-1] * n_components // CHUNK_WORK),
-            int(cost[-1] // (SUMS_SHARE["dense" if whole else "csr"] * n_features)),
-            int(SUMS_BYTES[self.layout] // sums),
+            cost * n_components // CHUNK_WORK,
+            cost // (SUMS_SHARE["dense" if whole else "csr"] * n_features),
+            SUMS_BYTES[self.layout] // sums,
         )
         if n_chunks < 2:
-            return np.array([0, n_samples], np.intp)
-        n_chunks = 1 << n_chunks.bit_length() - 1
-        targets = cost[-1] * np.arange(1, n_chunks) / n_chunks
-        return np.unique([0, *np.searchsorted(cost, targets), n_samples]).astype(np.intp)
+            return np.array([0, n_samples], np.int64)
+        n_chunks = 1 << int(n_chunks).bit_length() - 1
+        stored = np.arange(n_samples + 1) * n_features if whole else self.X.indptr
+        targets = cost * np.arange(1, n_chunks) / n_chunks
+        splits = np.searchsorted(stored + np.arange(n_samples + 1) * n_components, targets)
+        return np.unique([0, *splits, n_samples]).astype(np.int64)
 
 
-def twin(package: str, engine: str) -> Any:
-    """Return a package's compiled kernels, or their reference: the same names in plain Python."""
-    return importlib.import_module(f"{package}.{'kernels' if engine == 'numba' else 'reference'}")
+def _read_only(X: Any) -> Any:
+    """Mark the arrays of a matrix read-only, as all that kernels get: they are compiled once for both kinds."""
+    for array in (X.data, X.indices, X.indptr) if sparse.issparse(X) else (X,):
+        array.flags.writeable = False
+    return X

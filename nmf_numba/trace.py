@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nmf_numba.objective import Objective
+from nmf_numba.losses.objective import Objective
 from nmf_numba.table import Table
 
 Column = NDArray[Any]

@@ -14,18 +14,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
-Float = NDArray[np.floating[Any]]
-Matrix = Any  # a C-contiguous Float, or a scipy.sparse.csr_array of floats in canonical format
+from nmf_numba.problem import Float, Matrix
 
 BETA = {"frobenius": 2.0, "kullback-leibler": 1.0, "itakura-saito": 0.0}
 INITS = ("random", "nndsvd", "nndsvda", "nndsvdar", "custom")
 ENGINES = ("numba", "reference")
 EVERY = ("iteration", "half", "coordinate")
-
-SMALLEST_WH = 2.0**-23  # multiplicative updates raise WH to this where it has a negative power
 
 
 class ConvergenceWarning(UserWarning):
@@ -111,6 +107,14 @@ def check_verbose(value: object) -> int:
 def check_max_time(value: object) -> float:
     """Return max_time in seconds; None is no limit."""
     return math.inf if value is None else check_number("max_time", value, low=0, accepted="a number >= 0, or None")
+
+
+def check_trace(value: object) -> int:
+    """Return how many iterations lie between two rows of a trace; 0: no trace."""
+    accepted = "True, False or an integer >= 1, the iterations between two rows"
+    if isinstance(value, (bool, np.bool_)):
+        return int(value)
+    return check_integer("trace", value, low=1, accepted=accepted)
 
 
 def check_callback(value: object) -> Callable[[Any], object] | None:
@@ -220,6 +224,8 @@ def _as_csr(X: Any, name: str) -> Matrix:
     if not csr.has_canonical_format:  # columns out of order or twice: an entry is the sum of what is stored for it
         csr = csr.copy()
         csr.sum_duplicates()
+    if csr.indices.dtype != np.int32 and max(csr.nnz, *csr.shape) < 2**31:  # kernels are compiled for these once
+        csr.indices, csr.indptr = csr.indices.astype(np.int32), csr.indptr.astype(np.int32)
     return csr
 
 
@@ -402,10 +408,9 @@ def check_zeros(X: Matrix, beta: float, name: str = "beta_loss") -> None:
         )
 
 
-def check_scale(largest: float, what: str, dtype: Any, beta: float, solver: str) -> None:
-    """Refuse an X, or a WH to start from, whose entries leave X's dtype when multiplied with each other."""
+def check_scale(largest: float, what: str, dtype: Any, degree: float) -> None:
+    """Refuse an X, or a WH to start from, whose entries leave X's dtype when a solver raises them to this degree."""
     limits = np.finfo(dtype)
-    degree = 2.0 if solver == "cd" else max(2.0, abs(beta - 2), abs(beta - 1) + 0.5)  # of the largest product, in X
     if largest > float(limits.max) ** (1 / degree):
         raise ValueError(
             f"X is too large: the largest entry of {what} is {largest:.3g}, and products of such numbers overflow "
@@ -418,12 +423,12 @@ def check_scale(largest: float, what: str, dtype: Any, beta: float, solver: str)
         )
 
 
-def check_above_floor(largest: float, beta: float, solver: str) -> None:
-    """Refuse an X that is everywhere below the floor that multiplicative updates put under WH."""
-    if solver == "mu" and beta < 2 and largest < SMALLEST_WH:
+def check_above_floor(largest: float, least: float, title: str) -> None:
+    """Refuse an X that is everywhere below the floor that a solver puts under WH."""
+    if largest < least:
         raise ValueError(
-            f"X is too small: its largest entry is {largest:.3g}, and multiplicative updates for beta_loss < 2 keep WH "
-            f"above {SMALLEST_WH:.3g}. Multiply X by a constant."
+            f"X is too small: its largest entry is {largest:.3g}, and {title.lower()} for beta_loss < 2 keep WH "
+            f"above {least:.3g}. Multiply X by a constant."
         )
 
 
@@ -443,7 +448,7 @@ def check_finite(factors: Iterable[Float], n_iter: int) -> None:
         if math.isfinite(factor.max()):
             continue
         raise ValueError(
-            f"The factors overflowed {factor.dtype} in iteration {n_iter}: X, the start or the penalties are too "
+            f"The factors overflowed {factor.dtype} by iteration {n_iter}: X, the start or the penalties are too "
             "large. Divide X by a constant, for example X / X.max(), or use float64."
         )
 
@@ -470,10 +475,10 @@ def warn_ignored() -> None:
     )
 
 
-def warn_zeros_stay() -> None:
-    """Multiplicative updates would start at nndsvd's zeros."""
+def warn_zeros_stay(solver: str) -> None:
+    """Start at nndsvd's zeros with a solver that can't leave them."""
     warn(
-        "init='nndsvd' has zeros, which solver='mu' can't update: they stay zero. "
+        f"init='nndsvd' has zeros, which solver={solver!r} can't update: they stay zero. "
         "Use init='nndsvda' or init='nndsvdar' for a start without zeros.",
         UserWarning,
     )

@@ -10,8 +10,9 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from nmf_numba import validation
-from nmf_numba.iterate import Run, prepare
-from nmf_numba.validation import Float
+from nmf_numba.loop import Run, prepare
+from nmf_numba.options import Options
+from nmf_numba.problem import Float
 
 try:
     from sklearn.utils.validation import validate_data
@@ -26,11 +27,6 @@ except ImportError:  # before scikit-learn 1.6
 
 
 DTYPES = [np.float64, np.float32]
-SHARED = (
-    *("n_components", "init", "beta_loss", "tol", "max_iter", "random_state", "alpha_W", "alpha_H", "l1_ratio"),
-    *("verbose", "engine", "n_threads", "callback"),
-)
-
 
 class ConvergenceWarning(validation.ConvergenceWarning, exceptions.ConvergenceWarning):
     """max_iter was reached before the stopping rule was met: this package's warning, and scikit-learn's."""
@@ -49,9 +45,8 @@ class Factorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
 
     def _prepare(self, X: Any, W: Any = None, H: Any = None, **changes: Any) -> Run:
         """Check the parameters and make a run of them; changes replace some."""
-        parameters = {name: getattr(self, name) for name in SHARED}
-        parameters |= {"solver": getattr(self, "solver", "mu"), "shuffle": getattr(self, "shuffle", False)}
-        return prepare(X, W=W, H=H, **({"update_H": True, "max_time": None} | parameters | changes))
+        parameters = self.get_params(deep=False) | {"W": W, "H": H, "solver": getattr(self, "solver", "mu")}
+        return prepare(X, Options.of(parameters, trace=False, **changes))
 
     def _prepare_transform(self, X: Any) -> Run:
         """Make a run that keeps H."""

@@ -8,30 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from nmf_numba import validation
 from nmf_numba.estimators.base import ConvergenceWarning, Factorizer
-from nmf_numba.initialization import mean_of
-from nmf_numba.iterate import Reporter, Run, Step
-from nmf_numba.objective import Objective, evaluate
-from nmf_numba.problem import Problem
-from nmf_numba.solvers.solver import Solver
+from nmf_numba.loop import Reporter, Run, Step
+from nmf_numba.losses.objective import Objective, evaluate
+from nmf_numba.solvers.solver import State
 from nmf_numba.trace import Trace
-from nmf_numba.validation import Float
-
-
-def _rows(X: Any, rows: slice) -> Any:
-    """Return some rows of a checked X; nothing is copied but where they begin."""
-    if not sparse.issparse(X):
-        return X[rows]
-    first, last, _ = rows.indices(X.shape[0])
-    indptr = X.indptr[first : last + 1] - X.indptr[first]
-    indptr.flags.writeable = False
-    stored = slice(X.indptr[first], X.indptr[last])
-    part = sparse.csr_array((last - first, X.shape[1]), dtype=X.dtype)
-    part.data, part.indices, part.indptr = X.data[stored], X.indices[stored], indptr
-    return part
+from nmf_numba.options import DEFAULT
+from nmf_numba.problem import Float, Problem
 
 
 class _Improvement:
@@ -137,26 +122,26 @@ class MiniBatchNMF(Factorizer):
 
     def __init__(
         self,
-        n_components: int | str | None = "auto",
+        n_components: int | str | None = DEFAULT.n_components,
         *,
-        init: str | None = None,
+        init: str | None = DEFAULT.init,
         batch_size: int = 1024,
-        beta_loss: float | str = "frobenius",
-        tol: float = 1e-4,
+        beta_loss: float | str = DEFAULT.beta_loss,
+        tol: float = DEFAULT.tol,
         max_no_improvement: int | None = 10,
-        max_iter: int = 200,
-        alpha_W: float = 0.0,
-        alpha_H: float | str = "same",
-        l1_ratio: float = 0.0,
+        max_iter: int = DEFAULT.max_iter,
+        alpha_W: float = DEFAULT.alpha_W,
+        alpha_H: float | str = DEFAULT.alpha_H,
+        l1_ratio: float = DEFAULT.l1_ratio,
         forget_factor: float = 0.7,
         fresh_restarts: bool = False,
         fresh_restarts_max_iter: int = 30,
         transform_max_iter: int | None = None,
-        random_state: Any = None,
-        verbose: int = 0,
-        engine: str = "numba",
-        n_threads: int | None = None,
-        callback: Callable[[Step], object] | None = None,
+        random_state: Any = DEFAULT.random_state,
+        verbose: int = DEFAULT.verbose,
+        engine: str = DEFAULT.engine,
+        n_threads: int | None = DEFAULT.n_threads,
+        callback: Callable[[Step], object] | None = DEFAULT.callback,
     ) -> None:
         self.n_components = n_components
         self.init = init
@@ -194,34 +179,42 @@ class MiniBatchNMF(Factorizer):
         self._past = run.Ht.copy(), np.ones_like(run.Ht)
         self._weight = self.forget_factor ** (min(self.batch_size, n_rows) / n_rows)
 
-    def _parts(self, run: Run) -> list[tuple[Any, Float]]:
-        """Return a solver of the rows of each mini-batch, and their W."""
+    def _parts(self, run: Run) -> list[tuple[Problem, Float]]:
+        """Return the problem of each mini-batch's rows, and their W; a mini-batch has its own penalty on H."""
         alphas = validation.check_alphas(self.alpha_W, self.alpha_H, self.l1_ratio)
-        X, solver = run.problem.X, run.solver
         parts = []
         for start in range(0, len(run.W), self.batch_size):
-            rows = slice(start, start + self.batch_size)
-            problem = Problem.scaled(_rows(X, rows), run.problem.beta, *alphas)
-            part = type(solver)(problem, solver.n_components, solver.functions, shuffle=False, rng=None)
-            parts.append((part, run.W[rows]))
+            W = run.W[start : start + self.batch_size]
+            rows = run.problem.rows(start, start + len(W))
+            parts.append((Problem.scaled(rows.X, rows.beta, *alphas, engine=rows.engine), W))
         return parts
 
-    def _solve(self, run: Run, solver: Solver, W: Float, max_iter: int, *, with_sums: bool = False) -> Any:
-        """Renew W from a flat start until it barely moves; return H's sums if asked for them."""
-        W.fill(math.sqrt(mean_of(solver.problem.X) / W.shape[1]))
-        equations = run.timed(solver.equations_of_W, run.Ht)
+    def _solve(self, run: Run, problem: Problem, W: Float, max_iter: int, *, with_sums: bool = False) -> Any:
+        """Update W from a flat start until it barely moves; return H's sums if asked for them."""
+        solver: Any = run.solver
+        W.fill(solver.start_of_W(problem, W.shape[1]))
+        keeps_H = dataclasses.replace(problem, update_H=False)
+        state = run.timed(solver.init, keeps_H, W, run.Ht)
         for _ in range(max_iter):
             before = W.copy()
-            if equations is None:
-                run.timed(solver.row_pass, W, run.Ht, update_H=False)
-            else:
-                run.timed(solver.renew, W, equations)
-            if run.tol > 0 and _distance(W, before) <= run.tol:
+            run.timed(solver.row_pass, keeps_H, state)
+            if run.options.tol > 0 and _distance(W, before) <= run.options.tol:
                 break
         if not with_sums:
             return None
         W[:] = before  # the last pass once more, which now adds up H's sums
-        return run.timed(solver.row_pass, W, run.Ht, update_H=True)[1]
+        return self._row_pass(run, problem, W)
+
+    def _row_pass(self, run: Run, problem: Problem, W: Float) -> Any:
+        """Update W once and return H's sums."""
+        solver: Any = run.solver
+        problem = dataclasses.replace(problem, update_H=True)
+        return run.timed(solver.row_pass, problem, solver.init(problem, W, run.Ht))
+
+    def _update(self, run: Run, problem: Problem, sums: Any) -> None:
+        """Update H from the sums of a mini-batch and of those before."""
+        solver: Any = run.solver
+        run.timed(solver.update_with_past, problem, State(run.W, run.Ht), sums, self._past, self._weight)
 
     def _fit(self, X: Any, W: Any, H: Any) -> Float:
         X = self._checked(X, reset=True)
@@ -233,39 +226,39 @@ class MiniBatchNMF(Factorizer):
     def _fit_run(self, run: Run) -> Float:
         """Go through the mini-batches until a rule says to stop, and set the attributes."""
         self._remember(run)
-        parts, rule = self._parts(run), _Improvement(run.tol, self.max_no_improvement)
-        run.max_iter, run.rows = run.max_iter * len(parts), []
-        reporter = Reporter(run.max_iter) if run.verbose else None
-        if run.engine == "numba":
-            run.timed(parts[0][0].warm_up, parts[0][1], run.Ht, update_H=True)
-        run.seconds, n_step, stop_reason = 0.0, 0, None
+        parts, rule = self._parts(run), _Improvement(run.options.tol, self.max_no_improvement)
+        run.options = dataclasses.replace(run.options, max_iter=run.options.max_iter * len(parts))
+        reporter = Reporter(run.options.max_iter) if run.options.verbose else None
+        run.warm_up()
+        rows, n_step, stop_reason = [], 0, None
+        run.seconds = 0.0
         while stop_reason is None:
-            solver, W = parts[n_step % len(parts)]
+            problem, W = parts[n_step % len(parts)]
             n_step, share, before = n_step + 1, len(W) / len(run.W), run.Ht.copy()
             if self.fresh_restarts:
-                sums = self._solve(run, solver, W, self.fresh_restarts_max_iter, with_sums=True)
+                sums = self._solve(run, problem, W, self.fresh_restarts_max_iter, with_sums=True)
             else:
-                sums = run.timed(solver.row_pass, W, run.Ht, update_H=True)[1]
-            terms = evaluate(solver.problem, W, run.Ht, run.engine, dtype=W.dtype)
-            run.timed(solver.update_with_past, run.Ht, sums, self._past, self._weight)
+                sums = self._row_pass(run, problem, W)
+            terms = evaluate(problem, W, run.Ht)
+            self._update(run, problem, sums)
             validation.check_finite((W, run.Ht), n_step)
             cost = (terms.total + terms.l2_W + terms.l2_H) / len(W)  # scikit-learn counts L2 penalties twice here
             met = rule.met(n_step, cost, len(W) / (len(run.W) + 1), _distance(run.Ht, before))
-            step = Step(n_step, W, run.Ht.T, math.nan, run.seconds, None, solver.problem, run.engine)
+            step = Step(n_step, W, run.Ht.T, math.nan, run.seconds, None, problem)
             step.stop_reason = stop_reason = run.why_last(step, met)
             if reporter is not None:
                 reporter.report(step)
             scaled = Objective(*(term / share for term in dataclasses.astuple(terms)))
-            run.rows.append((n_step, run.seconds, math.nan, scaled))
-        if stop_reason == "max_iter" and run.tol > 0:
-            validation.warn_not_converged(self.max_iter, run.tol, ConvergenceWarning)
+            rows.append((n_step, run.seconds, math.nan, scaled))
+        if stop_reason == "max_iter" and run.options.tol > 0:
+            validation.warn_not_converged(self.max_iter, run.options.tol, ConvergenceWarning)
         if self.fresh_restarts:
-            self._solve(run, run.solver, run.W, self.transform_max_iter or self.max_iter)
+            self._solve(run, run.problem, run.W, self.transform_max_iter or self.max_iter)
         self.components_ = np.ascontiguousarray(run.Ht.T)
         self.n_components_ = len(self.components_)
-        self.reconstruction_err_ = math.sqrt(2 * evaluate(run.problem, run.W, run.Ht, run.engine).data_fit)
+        self.reconstruction_err_ = math.sqrt(2 * evaluate(run.problem, run.W, run.Ht).data_fit)
         self.n_steps_, self.n_iter_ = n_step, -(-n_step // len(parts))
-        self.history_ = Trace.of(run.rows)
+        self.history_ = Trace.of(rows)
         return run.W
 
     def partial_fit(self, X: Any, y: Any = None, W: Any = None, H: Any = None) -> MiniBatchNMF:
@@ -294,10 +287,9 @@ class MiniBatchNMF(Factorizer):
             self.n_steps_ = 0
         else:
             run = self._prepare_transform(X.astype(self.components_.dtype, copy=False))
-        solver: Any = run.solver
         with run.hold():
-            sums = self._solve(run, solver, run.W, self.fresh_restarts_max_iter, with_sums=True)
-            run.timed(solver.update_with_past, run.Ht, sums, self._past, self._weight)
+            sums = self._solve(run, run.problem, run.W, self.fresh_restarts_max_iter, with_sums=True)
+            self._update(run, run.problem, sums)
         self.n_steps_ += 1
         validation.check_finite((run.W, run.Ht), self.n_steps_)
         self.components_ = np.ascontiguousarray(run.Ht.T)
@@ -307,5 +299,5 @@ class MiniBatchNMF(Factorizer):
     def _transform(self, run: Run) -> Float:
         self._check_own()
         with run.hold():
-            self._solve(run, run.solver, run.W, self.transform_max_iter or run.max_iter)
+            self._solve(run, run.problem, run.W, self.transform_max_iter or run.options.max_iter)
         return run.W

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -10,9 +11,11 @@ import numpy as np
 
 from nmf_numba import validation
 from nmf_numba.estimators.base import ConvergenceWarning, Factorizer
-from nmf_numba.iterate import Run, Step
+from nmf_numba.loop import Run, Step
+from nmf_numba.options import DEFAULT
+from nmf_numba.solvers.solver import Solver
 from nmf_numba.trace import Trace
-from nmf_numba.validation import Float
+from nmf_numba.problem import Float
 
 
 class NMF(Factorizer):
@@ -33,8 +36,9 @@ class NMF(Factorizer):
         Threads of the kernels; None: as many as Numba uses. They change nothing in the result.
     callback : callable or None, default None
         Called after every iteration of a fit with a `Step`. The fit ends if it returns something true.
-    trace : bool, default False
-        True: measure the objective in every iteration. False: in those where that takes no pass over X of its own.
+    trace : bool or int >= 1, default False
+        True: evaluate the objective at every iteration; 10: at every tenth. False: only where the stopping rule asks for
+        it, and at the end.
 
     Attributes
     ----------
@@ -46,8 +50,8 @@ class NMF(Factorizer):
     n_iter_ : int
         Iterations done.
     history_ : Trace
-        The objective and its terms, the violation and the time: at the start, at the end, and in every iteration for
-        the Frobenius loss, in every tenth for others (if tol > 0); with trace=True in every iteration.
+        The objective and its terms, the violation and the time: at the end, and as `trace` says; with solver 'mu' and
+        tol > 0 also at the start and every tenth iteration.
     n_features_in_ : int
     feature_names_in_ : ndarray of str, shape (n_features_in_,)
         Only if X was a data frame with names.
@@ -84,23 +88,23 @@ class NMF(Factorizer):
 
     def __init__(
         self,
-        n_components: int | str | None = "auto",
+        n_components: int | str | None = DEFAULT.n_components,
         *,
-        init: str | None = None,
-        solver: str = "cd",
-        beta_loss: float | str = "frobenius",
-        tol: float = 1e-4,
-        max_iter: int = 200,
-        random_state: Any = None,
-        alpha_W: float = 0.0,
-        alpha_H: float | str = "same",
-        l1_ratio: float = 0.0,
-        verbose: int = 0,
-        shuffle: bool = False,
-        engine: str = "numba",
-        n_threads: int | None = None,
-        callback: Callable[[Step], object] | None = None,
-        trace: bool = False,
+        init: str | None = DEFAULT.init,
+        solver: str | Solver = DEFAULT.solver,
+        beta_loss: float | str = DEFAULT.beta_loss,
+        tol: float = DEFAULT.tol,
+        max_iter: int = DEFAULT.max_iter,
+        random_state: Any = DEFAULT.random_state,
+        alpha_W: float = DEFAULT.alpha_W,
+        alpha_H: float | str = DEFAULT.alpha_H,
+        l1_ratio: float = DEFAULT.l1_ratio,
+        verbose: int = DEFAULT.verbose,
+        shuffle: bool = DEFAULT.shuffle,
+        engine: str = DEFAULT.engine,
+        n_threads: int | None = DEFAULT.n_threads,
+        callback: Callable[[Step], object] | None = DEFAULT.callback,
+        trace: bool | int = DEFAULT.trace,
     ) -> None:
         self.n_components = n_components
         self.init = init
@@ -121,16 +125,13 @@ class NMF(Factorizer):
 
     def _fit(self, X: Any, W: Any, H: Any) -> Float:
         X = self._checked(X, reset=True)
-        every_row = validation.check_flag("trace", self.trace)
         run = self._prepare(X, W, H)
-        run.rows, run.every_row = [], every_row
+        run.options = dataclasses.replace(run.options, trace=validation.check_trace(self.trace))
+        run.rows = []
         step = run.last(ConvergenceWarning)
-        final = step.objective()
-        if run.rows[-1][0] < step.n_iter:
-            run.rows.append((step.n_iter, step.seconds, step.violation, final))
         self.components_ = np.ascontiguousarray(step.H)
         self.n_components_ = len(self.components_)
-        self.reconstruction_err_ = math.sqrt(2 * final.data_fit)
+        self.reconstruction_err_ = math.sqrt(2 * step.objective().data_fit)
         self.n_iter_ = step.n_iter
         self.history_ = Trace.of(run.rows)
         return step.W

@@ -1,23 +1,26 @@
-"""What a solver is: a row pass and an update, and what it says of itself."""
+"""What a solver is, and three ways to write one.
+
+    Solver               any method: `init` makes its state, `step` does one iteration
+    RowPassSolver        given H, one pass over the rows of X updates W and adds up what H needs; H does not see X
+    AlternatingSolver    both halves are one function, the second on X transposed
+"""
 
 from __future__ import annotations
 
 import abc
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 
-from nmf_numba.problem import Problem
-from nmf_numba.validation import Float
-
-WARM_UP_ROWS = 4096  # of a factor: so many that they are renewed in chunks
+from nmf_numba.problem import Float, Problem, mean_of, twin
 
 
 @dataclasses.dataclass(frozen=True)
 class Coordinate:
-    """One entry as it was renewed: new = max(0, old - gradient / curvature).
+    """One entry as it was updated: new = max(0, old - gradient / curvature).
 
     Attributes
     ----------
@@ -43,104 +46,170 @@ class Coordinate:
         return abs(min(self.gradient, 0.0) if self.old == 0 else self.gradient)
 
 
-class Solver(abc.ABC):
-    """One method of minimising the objective. An instance holds its state for one fit; most have none.
+@dataclasses.dataclass(eq=False)
+class State:
+    """Where a solver stands. A solver that keeps more than this derives a class from it.
 
-    The two moves of every iteration:
-
-    row pass
-        Given H, walk once over the rows of X. Renew the rows of W that belong to them and, at once, add up what H
-        needs.
-    update
-        Renew H from those sums: a small step that no longer sees X.
-
-    Parameters
+    Attributes
     ----------
-    problem : Problem
-    n_components : int
-    functions : module
-        The solver's kernels or their reference.
-    shuffle : bool
-        Renew components in random order, if the solver renews them one after the other.
+    W : ndarray, shape (n_samples, n_components)
+    Ht : ndarray, shape (n_features, n_components)
+        H transposed. A step may change W and Ht in place.
     rng : numpy.random.RandomState or Generator
-        Where that order comes from.
+        Where a solver takes random numbers from.
+    violation : float
+        Of the optimality conditions, summed over the entries as the last step updated them; NaN if it is not measured.
+    """
+
+    W: Float
+    Ht: Float
+    rng: Any = None
+    violation: float = np.nan
+
+    def copy(self) -> State:
+        """Return a state that shares no array with this one."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return type(self)(**{name: v.copy() if isinstance(v, np.ndarray) else v for name, v in fields.items()})
+
+
+@dataclasses.dataclass(frozen=True)
+class Sums:
+    """What a row pass adds up over some rows of X, for `update`. Sums of different rows add: sums_a + sums_b.
+
+    Attributes
+    ----------
+    violation : float
+        Of the rows of W; NaN if it is not measured.
+    arrays : tuple of ndarray
+    """
+
+    violation: float
+    arrays: tuple[Float, ...]
+
+    @classmethod
+    def of_chunks(cls, violation: float, engine: str, *arrays: Float) -> Sums:
+        """Add up sums of chunks, (n_chunks, ...) each, in order."""
+        if engine == "reference":
+            return cls(violation, tuple(array.sum(axis=0) for array in arrays))
+        from nmf_numba.compiled.chunks import in_order  # noqa: PLC0415  (imports Numba, which takes its time)
+
+        return cls(violation, tuple(map(in_order, arrays)))
+
+    def __add__(self, other: Sums) -> Sums:
+        pairs = zip(self.arrays, other.arrays, strict=True)
+        return Sums(self.violation + other.violation, tuple(a + b for a, b in pairs))
+
+
+@dataclasses.dataclass(frozen=True)
+class Solver(abc.ABC):
+    """One method of minimising the objective. Its options are its fields; what changes during a fit is in a `State`.
+
+    `fit(X, 10, solver=...)` takes an instance, also of a class that is written in a notebook, or a name in `SOLVERS`.
     """
 
     name: ClassVar[str]  #: what users pass as `solver`
     title: ClassVar[str]
-    sources: ClassVar[tuple[str, ...]]
-    stopping: ClassVar[str]  #: the stopping rule, a key of `iterate.STOPPING`
+    sources: ClassVar[tuple[str, ...]] = ()
+    stopping: ClassVar[str] = "objective"  #: the stopping rule, a key of `stopping.STOPPING`
+    keeps_zeros: ClassVar[bool] = False  #: whether an entry that is zero stays zero
 
-    def __init__(self, problem: Problem, n_components: int, functions: Any, *, shuffle: bool, rng: Any) -> None:
-        self.problem = problem
-        self.functions = functions
-        self.n_components = n_components
-        self.shuffle = shuffle
-        self.rng = rng
-        self.bounds = problem.bounds(n_components)
-        self._row_pass = getattr(functions, f"row_pass_{problem.layout}")
-
-    @classmethod
     @abc.abstractmethod
-    def supports(cls, problem: Problem) -> str | None:
-        """Return None, or why this solver can't solve the problem."""
+    def step(self, problem: Problem, state: State) -> State:
+        """Do one iteration and return the state after it, which may be the same object, changed."""
 
-    @classmethod
-    @abc.abstractmethod
-    def descends(cls, problem: Problem) -> bool:
+    def init(self, problem: Problem, W: Float, Ht: Float, rng: Any = None) -> State:
+        """Return the state at the start. W and Ht, C-contiguous, belong to the solver from here on."""
+        return State(W, Ht, rng)
+
+    def supports(self, problem: Problem) -> str | None:
+        """Return None, or why this solver can't solve the problem and what to use instead."""
+        return None
+
+    def descends(self, problem: Problem) -> bool:
         """Return whether it is proven that no iteration raises the objective of this problem."""
-
-    @abc.abstractmethod
-    def row_pass(self, W: Float, Ht: Float, *, update_H: bool) -> tuple[float, Any]:
-        """Renew W in place and return the violation (NaN if the solver has none) and the sums that `update` needs."""
-
-    @abc.abstractmethod
-    def update(self, Ht: Float, sums: Any) -> float:
-        """Renew Ht, which is H transposed, in place from the sums and return its violation."""
-
-    @property
-    def engine(self) -> str:
-        """Whose functions these are: "numba" or "reference"."""
-        return "numba" if self.functions.__name__.endswith(".kernels") else "reference"
-
-    @property
-    def measures(self) -> bool:
-        """Whether `measured_row_pass` costs less than a row pass and a look at the objective."""
         return False
 
-    def measured_row_pass(self, W: Float, Ht: Float, *, update_H: bool) -> tuple[float, Any, float, float]:
-        """Do a row pass; return what it returns, the divergence before it, and the share of the time that took."""
+    def halves(self, problem: Problem, state: State) -> Iterator[tuple[str | None, State]]:
+        """Do one iteration and yield, after each part of it, which factor it has updated: here both at once."""
+        yield None, self.step(problem, state)
+
+    def coordinates(self, problem: Problem, state: State) -> Iterator[Coordinate]:
+        """Do one iteration in plain Python and yield every entry as it is updated, if the solver works that way."""
         raise NotImplementedError
 
-    def normal_equations(self, sums: Any) -> tuple[Float, Float] | None:
-        """Return X'W and W'W if the sums have them, without penalties: the Frobenius loss then needs no pass over X."""
-        return None
+    def start_of_W(self, problem: Problem, n_components: int) -> float:
+        """Return the value that W has everywhere at the start of a fit with a given H that stays."""
+        return math.sqrt(mean_of(problem.X) / n_components)
 
-    def equations_of_W(self, Ht: Float) -> tuple[Float, Float] | None:
-        """Return X Ht and Ht'Ht if `renew` needs no more of X and H: for an H that stays they are computed once."""
-        return None
+    def degree(self, problem: Problem) -> float:
+        """Return the largest power of X's entries that a step computes: it must stay within X's dtype."""
+        return 2.0
 
-    def renew(self, W: Float, equations: tuple[Float, Float]) -> float:
-        """Renew W in place as a row pass does, but without X, and return the violation."""
-        raise NotImplementedError
+    def least_X(self, problem: Problem) -> float:
+        """Return what the largest entry of X must exceed."""
+        return 0.0
 
-    def coordinates(self, W: Float, Ht: Float, *, update_H: bool) -> Iterator[Coordinate]:
-        """Do one iteration in plain Python and yield every entry as it is renewed, if the solver works that way."""
-        raise NotImplementedError
+    def functions(self, problem: Problem) -> Any:
+        """Return the module of this solver's kernels or their reference, which lie beside the file of its class."""
+        return twin(type(self).__module__.rpartition(".")[0], problem.engine)
 
-    def warm_up(self, W: Float, Ht: Float, *, update_H: bool, measured: bool = False) -> None:
-        """Compile what an iteration needs: do one on a tiny problem of the same types, in chunks if this one is."""
-        problem = self.problem.tiny(min(len(Ht), WARM_UP_ROWS))
-        rng = np.random.default_rng(0)
-        small = type(self)(problem, self.n_components, self.functions, shuffle=self.shuffle, rng=rng)
-        small.bounds = np.arange(3) if len(self.bounds) > 2 else np.array([0, 2])
-        Ht = np.ones((problem.X.shape[1], self.n_components), W.dtype)
-        equations = None if update_H else small.equations_of_W(Ht)
-        if equations is not None:
-            W = np.ones_like(W[:WARM_UP_ROWS])
-            small.renew(W, (np.ones_like(W), *equations[1:]))
-            return
-        row_pass: Any = small.measured_row_pass if measured else small.row_pass
-        _, sums, *_ = row_pass(np.ones((2, self.n_components), W.dtype), Ht, update_H=update_H)
-        if update_H:
-            small.update(Ht, sums)
+
+@dataclasses.dataclass(frozen=True)
+class RowPassSolver(Solver):
+    """A solver whose iteration is two moves.
+
+    row pass
+        Given H, walk once over the rows of X. Update the rows of W that belong to them and, at once, add up what H
+        needs.
+    update
+        Update H from those sums: a small step that no longer sees X.
+
+    Rows of W do not depend on each other given H, so a row pass may see any rows of X: the problem and the state are
+    then those of these rows (`Problem.rows`), and sums of different rows add.
+    """
+
+    @abc.abstractmethod
+    def row_pass(self, problem: Problem, state: State) -> Sums:
+        """Update state.W in place and return the violation and the sums that `update` needs."""
+
+    @abc.abstractmethod
+    def update(self, problem: Problem, state: State, sums: Sums) -> float:
+        """Update state.Ht in place from the sums and return its violation, NaN if it is not measured."""
+
+    def halves(self, problem: Problem, state: State) -> Iterator[tuple[str | None, State]]:
+        """Yield after the row pass, and after the update of H."""
+        sums = self.row_pass(problem, state)
+        state.violation = sums.violation
+        yield "W", state
+        if problem.update_H:
+            state.violation += self.update(problem, state, sums)
+            yield "H", state
+
+    def step(self, problem: Problem, state: State) -> State:
+        """Do a row pass and an update."""
+        for _ in self.halves(problem, state):
+            pass
+        return state
+
+
+@dataclasses.dataclass(frozen=True)
+class AlternatingSolver(Solver):
+    """A solver whose halves are one function, the second on X transposed, which it keeps beside X."""
+
+    @abc.abstractmethod
+    def renew(self, problem: Problem, W: Float, Ht: Float, state: State) -> float:
+        """Update W in place for this Ht and return the violation, NaN if it is not measured."""
+
+    def halves(self, problem: Problem, state: State) -> Iterator[tuple[str | None, State]]:
+        """Yield after W is updated, and after H is."""
+        state.violation = self.renew(problem, state.W, state.Ht, state)
+        yield "W", state
+        if problem.update_H:
+            state.violation += self.renew(problem.transposed, state.Ht, state.W, state)
+            yield "H", state
+
+    def step(self, problem: Problem, state: State) -> State:
+        """Update W, then H."""
+        for _ in self.halves(problem, state):
+            pass
+        return state

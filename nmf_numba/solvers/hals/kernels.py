@@ -1,171 +1,124 @@
 """HALS in compiled loops. The equations are in reference.py; this file says only how the loops differ.
 
-Rows outside, components inside: (1) couples the components of one row, never two rows. So a few rows at a time are
-renewed while they are in cache, and the row pass reads X once: X Ht, the renewal, X'W and W'W for a block of rows,
-then the next block. Each chunk of rows adds into sums of its own, which are added in order: the result does not
-depend on the number of threads.
+Rows outside, components inside: (1) couples the components of one row, never two rows. So 80 rows at a time go through
+X Ht, the sweep and their share of W'X and W'W while they are in cache, and the row pass reads X once. Each chunk of
+rows has sums of its own: the result does not depend on the number of threads.
 """
 
 import numpy as np
+from numba import prange
 
-from nmf_numba._chunks import for_each_chunk, gram_matrix, n_chunks_of, sum_of_parts
-from nmf_numba._elementary import fill
-from nmf_numba._jit import inner
-from nmf_numba._memory import aligned_empty
-from nmf_numba._product import ROWS, gather, product, scatter
+from nmf_numba.compiled.chunks import bounds_of, empty_sums, fill, gram_matrix
+from nmf_numba.compiled.jit import kernel, parallel
+from nmf_numba.compiled.linear_algebra import ROWS, gather, product, scatter
 
-LANES = 80  # rows that go through a sweep side by side
-BLOCK = 80  # rows whose X Ht, renewal, X'W and W'W are done before the next rows are read
-PANEL = 1000  # columns of a block that go into X'W before the next: in cache they are read for each few components
+BLOCK = 80  # rows that go through the row pass, and side by side through the sweep
+PANEL = 1000  # columns of X that are multiplied with W' before the next: they stay in cache
 
 
-@inner
-def _lanes(gram, order):
-    """gram with rows and columns in order, and room for a sweep: LANES rows of W, transposed, and their gradients."""
-    n_components = len(order)
+@kernel
+def sweep(W, gram, cross, l1, order):
+    """(1) on some rows, 80 side by side, so that the inner loop vectorises: row by row it would be a horizontal sum.
+
+    The contribution of all other components to a gradient is one matrix product, for ROWS components at a time; within
+    such a group, components are updated one by one.
+    """
+    n_rows, n_components = W.shape
+    zero, l1, violation = W.dtype.type(0), W.dtype.type(l1), 0.0
     ordered = np.empty((n_components, n_components), gram.dtype)
     for p in range(n_components):
         for s in range(n_components):
             ordered[p, s] = gram[order[p], order[s]]
-    return ordered, np.zeros((n_components, LANES), gram.dtype), np.zeros((n_components, LANES), gram.dtype)
-
-
-@inner
-def _renew(w, gradient, curvature, n):
-    """(1) for one component of n rows. Return their violation."""
-    zero = w.dtype.type(0)
-    violation = zero
-    for r in range(n):
-        violation += abs(min(gradient[r], zero) if w[r] == 0 else gradient[r])
-    if curvature != 0:
-        for r in range(n):
-            w[r] = max(w[r] - gradient[r] / curvature, zero)
-    return violation
-
-
-@inner
-def _sweep(W, cross, l1, order, lanes):
-    """(1), with cross - l1 for cross, on a few rows side by side: the compiler makes vectors of these lanes.
-
-    A sum over components, row by row, would be a chain of additions instead. For a few components at a time, what all
-    others add to their gradients is a matrix product; only what they add to each other's waits for the one before.
-    Unused lanes hold anything. X'W of a dense X lies like H, all other cross like W: with steps of 1 both have one type
-    for Numba, so that this is compiled once.
-    """
-    ordered, Wt, gradient = lanes  # components in order
-    n_rows, n_components = W.shape
-    l1, violation = W.dtype.type(l1), 0.0
-    for first in range(0, n_rows, LANES):
-        n = min(LANES, n_rows - first)
+    Wt, gradient = np.zeros((n_components, BLOCK), W.dtype), np.zeros((n_components, BLOCK), W.dtype)
+    for first in range(0, n_rows, BLOCK):
+        n = min(BLOCK, n_rows - first)
         for p in range(n_components):
             for r in range(n):
                 gradient[p, r] = l1 - cross[first + r, order[p]]
                 Wt[p, r] = W[first + r, order[p]]
         for begin in range(0, n_components, ROWS):
-            stop = min(begin + ROWS, n_components)
-            product(gradient[begin:stop], ordered[begin:stop, :begin], Wt[:begin], True)
-            product(gradient[begin:stop], ordered[begin:stop, stop:], Wt[stop:], True)
-            for p in range(begin, stop):
-                g = gradient[p]
-                for s in range(begin, stop):
-                    c, w = ordered[p, s], Wt[s]
-                    for r in range(LANES):
-                        g[r] += c * w[r]
-                violation += _renew(Wt[p], g, ordered[p, p], n)
+            end = min(begin + ROWS, n_components)
+            product(gradient[begin:end], ordered[begin:end, :begin], Wt[:begin], True)
+            product(gradient[begin:end], ordered[begin:end, end:], Wt[end:], True)
+            for p in range(begin, end):
+                w, g, curvature, share = Wt[p], gradient[p], ordered[p, p], zero
+                for s in range(begin, end):
+                    for r in range(BLOCK):
+                        g[r] += ordered[p, s] * Wt[s, r]
+                for r in range(n):
+                    share += abs(min(g[r], zero) if w[r] == 0 else g[r])
+                if curvature != 0:
+                    for r in range(n):
+                        w[r] = max(w[r] - g[r] / curvature, zero)  # (1)
+                violation += share
         for r in range(n):
             for p in range(n_components):
                 W[first + r, order[p]] = Wt[p, r]
     return violation
 
 
-@inner
-def _rows_dense(c, W, X, Ht, gram, l1, order, update_H, bounds, violations, cross_H, gram_H):
-    """The row pass over chunk c: violations[c], cross_H[c] and gram_H[c] become its share."""
-    W, X = W[bounds[c] : bounds[c + 1]], X[bounds[c] : bounds[c + 1]]
-    n_rows, n_components = W.shape
-    cross = np.empty((min(BLOCK, n_rows), n_components), W.dtype)
-    lanes = _lanes(gram, order)
-    violation = 0.0
-    if n_rows == 0 or not update_H:
-        fill(cross_H[c], 0)
-        fill(gram_H[c], 0)
-    for start in range(0, n_rows, BLOCK):
-        stop = min(start + BLOCK, n_rows)
-        rows, X_rows, cross_rows = W[start:stop], X[start:stop], cross[: stop - start : 1]
-        product(cross_rows, X_rows, Ht, False)
-        violation += _sweep(rows, cross_rows, l1, order, lanes)
-        if update_H:
+@parallel
+def row_pass_dense(W, X, Ht, gram, l1, order, bounds):
+    """Chunks of rows in parallel, each a block of rows at a time, with sums of its own."""
+    n_chunks, n_components = len(bounds) - 1, W.shape[1]
+    violations, WtX = np.zeros(n_chunks), empty_sums(n_chunks, n_components, X.shape[1], W)
+    WtW = empty_sums(n_chunks, n_components, n_components, W)
+    for c in prange(n_chunks):
+        fill(WtX[c], 0)
+        fill(WtW[c], 0)
+        buffer = np.empty((BLOCK, n_components), W.dtype)
+        for start in range(bounds[c], bounds[c + 1], BLOCK):
+            stop = min(start + BLOCK, bounds[c + 1])
+            rows, X_rows, cross = W[start:stop], X[start:stop], buffer[: stop - start]
+            product(cross, X_rows, Ht, False)
+            violations[c] += sweep(rows, gram, cross, l1, order)
             for left in range(0, X.shape[1], PANEL):
-                panel = X_rows[:, left : left + PANEL]
-                product(cross_H[c][:, left : left + PANEL], rows.T, panel, start > 0)
-            product(gram_H[c], rows.T, rows, start > 0)
-    violations[c] = violation
+                right = left + PANEL
+                product(WtX[c][:, left:right], rows.T, X_rows[:, left:right], True)
+            product(WtW[c], rows.T, rows, True)
+    return violations, WtX, WtW
 
 
-@inner
-def _rows_csr(c, W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds, violations, cross_H, gram_H):
-    """The row pass over chunk c: violations[c], cross_H[c] and gram_H[c] become its share."""
-    W, indptr = W[bounds[c] : bounds[c + 1]], indptr[bounds[c] : bounds[c + 1] + 1]
-    n_rows, n_components = W.shape
-    cross = np.empty((min(BLOCK, n_rows), n_components), W.dtype)
-    sums = cross_H[c]
-    lanes = _lanes(gram, order)
-    violation = 0.0
-    fill(sums, 0)
-    if n_rows == 0 or not update_H:
-        fill(gram_H[c], 0)
-    for start in range(0, n_rows, BLOCK):
-        stop = min(start + BLOCK, n_rows)
-        rows, cross_rows = W[start:stop], cross[: stop - start : 1]
-        fill(cross_rows, 0)
-        for i in range(start, stop):
-            gather(cross[i - start], indices[indptr[i] : indptr[i + 1]], data[indptr[i] : indptr[i + 1]], Ht)
-        violation += _sweep(rows, cross_rows, l1, order, lanes)
-        if update_H:
+@parallel
+def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, bounds):
+    """The same with what X stores of each row."""
+    n_chunks, n_components = len(bounds) - 1, W.shape[1]
+    violations, XtW = np.zeros(n_chunks), empty_sums(n_chunks, len(Ht), n_components, W)
+    WtW = empty_sums(n_chunks, n_components, n_components, W)
+    for c in prange(n_chunks):
+        fill(XtW[c], 0)
+        fill(WtW[c], 0)
+        buffer = np.empty((BLOCK, n_components), W.dtype)
+        for start in range(bounds[c], bounds[c + 1], BLOCK):
+            stop = min(start + BLOCK, bounds[c + 1])
+            rows, cross = W[start:stop], buffer[: stop - start]
+            fill(cross, 0)
             for i in range(start, stop):
-                scatter(sums, indices[indptr[i] : indptr[i + 1]], data[indptr[i] : indptr[i + 1]], W[i])
-            product(gram_H[c], rows.T, rows, start > 0)
-    violations[c] = violation
+                begin, end = indptr[i], indptr[i + 1]
+                gather(cross[i - start], indices[begin:end], data[begin:end], Ht)
+            violations[c] += sweep(rows, gram, cross, l1, order)
+            for i in range(start, stop):
+                begin, end = indptr[i], indptr[i + 1]
+                scatter(XtW[c], indices[begin:end], data[begin:end], W[i])
+            product(WtW[c], rows.T, rows, True)
+    return violations, XtW, WtW
 
 
-@inner
-def _update_chunk(c, W, gram, cross, order, violations):
-    n, n_chunks = len(W), len(violations)
-    start, stop = c * n // n_chunks, (c + 1) * n // n_chunks
-    lanes = _lanes(gram, order)
-    violations[c] = _sweep(W[start:stop], cross[start:stop:1], 0.0, order, lanes)
+@parallel
+def update(W, gram, cross, l1, order):
+    """Chunks of rows in parallel, each with a violation of its own."""
+    bounds = bounds_of(W)
+    violations, total = np.empty(len(bounds) - 1), 0.0
+    for c in prange(len(bounds) - 1):
+        start, stop = bounds[c], bounds[c + 1]
+        violations[c] = sweep(W[start:stop], gram, cross[start:stop], l1, order)
+    for c in range(len(violations)):
+        total += violations[c]
+    return total
 
 
 def gram(Ht, l2):
     """The Gram matrix in chunks of rows of Ht."""
     result = gram_matrix(Ht)
-    result.reshape(-1)[:: len(result) + 1] += l2
+    result.reshape(-1)[:: len(result) + 1] += Ht.dtype.type(l2)
     return result
-
-
-def update(W, gram, cross, order):
-    """Chunks of rows of W, each with a violation of its own."""
-    violations = np.empty(n_chunks_of(W))
-    for_each_chunk(_update_chunk, len(violations), W, gram, cross, order, violations)
-    return float(violations.sum())
-
-
-def _row_pass(rows, W, X, Ht, gram, l1, order, update_H, bounds):
-    """Chunks of rows of X, each with sums of its own."""
-    n_chunks, (n_features, n_components) = len(bounds) - 1, Ht.shape
-    shape = (n_features, n_components) if rows is _rows_csr else (n_components, n_features)
-    violations, cross_H = np.empty(n_chunks), aligned_empty((n_chunks, *shape), Ht.dtype)
-    gram_H = np.empty((n_chunks, n_components, n_components), Ht.dtype)
-    for_each_chunk(rows, n_chunks, W, *X, Ht, gram, l1, order, update_H, bounds, violations, cross_H, gram_H)
-    cross_H = sum_of_parts(cross_H)
-    return float(violations.sum()), cross_H if rows is _rows_csr else cross_H.T, sum_of_parts(gram_H)
-
-
-def row_pass_dense(W, X, Ht, gram, l1, order, update_H, bounds):
-    """Blocks of rows of X."""
-    return _row_pass(_rows_dense, W, (X,), Ht, gram, l1, order, update_H, bounds)
-
-
-def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds):
-    """The same with what X stores of each row."""
-    return _row_pass(_rows_csr, W, (indptr, indices, data), Ht, gram, l1, order, update_H, bounds)

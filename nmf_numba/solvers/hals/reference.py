@@ -1,13 +1,13 @@
-"""HALS: renew one component at a time, exactly.
+"""HALS: update one component at a time, exactly.
 
-With H fixed, gram = H H' + l2 I and cross = X H' - l1, column t of W has a closed-form minimiser:
+With H fixed, gram = H H' + l2 I and cross = X H', column t of W has a closed-form minimiser:
 
-    W[:, t] <- max(0, W[:, t] - g / gram[t, t]),     g = W gram[:, t] - cross[:, t]                 (1)
+    W[:, t] <- max(0, W[:, t] - g / gram[t, t]),     g = W gram[:, t] - cross[:, t] + l1            (1)
 
-Columns go one after the other: column t sees the columns already renewed.
+Columns go one after the other: column t sees the columns already updated.
 
-The row pass renews W by (1) and, at once, adds up what H needs: X'W and W'W. These are H's own cross and gram
-(before the penalties), so `update` with them renews H too. Here Ht is H transposed, (n_features, n_components).
+The row pass updates W by (1) and, at once, adds up what H needs: X'W and W'W. These are H's own cross and gram
+(before the penalties), so `update` with them updates H too. Here Ht is H transposed, (n_features, n_components).
 
 Source: Cichocki and Phan (2009), the Fast HALS algorithm. Derivation: notes.md beside this file.
 """
@@ -22,17 +22,17 @@ def gram(Ht, l2):
     return Ht.T @ Ht + l2 * np.eye(Ht.shape[1], dtype=Ht.dtype)
 
 
-def update(W, gram, cross, order):
-    """Renew W in place by one sweep of (1) and return the violation of the optimality conditions.
+def update(W, gram, cross, l1, order):
+    """Update W in place by one sweep of (1) and return the violation of the optimality conditions.
 
     W : (n_rows, n_components), changed in place, non-negative
     gram : (n_components, n_components)
     cross : (n_rows, n_components)
-    order : (n_components,), the order in which the components are renewed
+    order : (n_components,), the order in which the components are updated
     """
     violation = 0.0
     for t in order:
-        gradient = W @ gram[:, t] - cross[:, t]  # (n_rows,)
+        gradient = W @ gram[:, t] - cross[:, t] + l1  # (n_rows,)
         at_bound = W[:, t] == 0  # there only a negative gradient can help
         violation += np.abs(np.where(at_bound, np.minimum(gradient, 0), gradient)).sum(dtype=np.float64)
         if gram[t, t] != 0:
@@ -40,43 +40,50 @@ def update(W, gram, cross, order):
     return violation
 
 
-def row_pass_dense(W, X, Ht, gram, l1, order, update_H, bounds):
-    """Renew W in place, block of rows by block of rows, and add up what H needs.
+def entries(W, gram, cross, l1, order):
+    """Do the same entry by entry; yield component, row, gradient, curvature and the entry's old value."""
+    for t in order:
+        for i in range(len(W)):
+            gradient, old = W[i] @ gram[:, t] - cross[i, t] + l1, W[i, t]
+            if gram[t, t] != 0:
+                W[i, t] = max(old - gradient / gram[t, t], 0)  # (1)
+            yield t, i, gradient, gram[t, t], old
+
+
+def row_pass_dense(W, X, Ht, gram, l1, order, bounds):
+    """Update W in place, chunk of rows by chunk of rows. Return of each chunk the violation, W'X and W'W.
 
     W : (n_rows, n_components), changed in place, non-negative
     X : (n_rows, n_features)
     Ht : (n_features, n_components)
-    update_H : False: H stays, so nothing is added up and the sums are zero
-    bounds : where the blocks of rows begin, and the last one ends. Rows do not depend on each other: any split will do.
-
-    Returns the violation, X'W (n_features, n_components) and W'W (n_components, n_components), with the new W.
+    bounds : where the chunks of rows begin, and where the last one ends. Rows do not depend on each other: any split
+        will do, and what H needs is the sum over all chunks.
     """
-    violation, cross_H, gram_H = 0.0, np.zeros_like(Ht), np.zeros_like(gram)
+    violations, WtX, WtW = [], [], []
     for start, stop in pairwise(bounds):
         rows, X_rows = W[start:stop], X[start:stop]
-        violation += update(rows, gram, X_rows @ Ht - l1, order)
-        if update_H:
-            cross_H += X_rows.T @ rows
-            gram_H += rows.T @ rows
-    return violation, cross_H, gram_H
+        violations.append(update(rows, gram, X_rows @ Ht, l1, order))
+        WtX.append(rows.T @ X_rows)  # with the new rows
+        WtW.append(rows.T @ rows)
+    return np.array(violations), np.array(WtX), np.array(WtW)
 
 
-def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, update_H, bounds):
-    """The same row pass for an X in compressed sparse row format.
+def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, bounds):
+    """The same row pass for an X in compressed sparse row format. Return violation, X'W and W'W of each chunk.
 
     Row i of X holds data[p] in column indices[p], for p from indptr[i] to indptr[i + 1]; its other entries are zero
     and add nothing to X Ht or to X'W.
     """
-    violation, cross_H, gram_H = 0.0, np.zeros_like(Ht), np.zeros_like(gram)
+    violations, XtW, WtW = [], [], []
     for start, stop in pairwise(bounds):
         rows, cross = W[start:stop], np.zeros_like(W[start:stop])
         for i in range(start, stop):
             for p in range(indptr[i], indptr[i + 1]):
                 cross[i - start] += data[p] * Ht[indices[p]]
-        violation += update(rows, gram, cross - l1, order)
-        if update_H:
-            for i in range(start, stop):
-                for p in range(indptr[i], indptr[i + 1]):
-                    cross_H[indices[p]] += data[p] * W[i]
-            gram_H += rows.T @ rows
-    return violation, cross_H, gram_H
+        violations.append(update(rows, gram, cross, l1, order))
+        XtW.append(np.zeros_like(Ht))
+        for i in range(start, stop):
+            for p in range(indptr[i], indptr[i + 1]):
+                XtW[-1][indices[p]] += data[p] * W[i]
+        WtW.append(rows.T @ rows)
+    return np.array(violations), np.array(XtW), np.array(WtW)

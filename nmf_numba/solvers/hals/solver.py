@@ -1,20 +1,46 @@
-"""HALS as a solver: composes reference.py's or kernels.py's functions into a row pass and an update."""
+"""HALS as a solver: composes reference.py's or kernels.py's functions."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nmf_numba.problem import Problem
-from nmf_numba.solvers.solver import Coordinate, Solver
-from nmf_numba.validation import Float
+from nmf_numba.problem import Float, Problem
+from nmf_numba.solvers.hals import reference
+from nmf_numba.solvers.solver import Coordinate, RowPassSolver, State, Sums
 
 
-class HALS(Solver):
-    """Hierarchical alternating least squares: exact coordinate descent for the Frobenius loss."""
+@dataclasses.dataclass(eq=False)
+class HALSState(State):
+    """For an H that stays, what each iteration needs of X and H is computed once.
+
+    Attributes
+    ----------
+    cross : ndarray, shape (n_samples, n_components), or None
+        X H'.
+    gram : ndarray, shape (n_components, n_components), or None
+        H H' + l2_W I.
+    """
+
+    cross: Float | None = None
+    gram: Float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class HALS(RowPassSolver):
+    """Hierarchical alternating least squares: exact coordinate descent for the Frobenius loss.
+
+    Parameters
+    ----------
+    shuffle : bool, default False
+        Update the components in a random order, a new one for each half of an iteration.
+    """
+
+    shuffle: bool = False
 
     name = "cd"
     title = "HALS, coordinate descent"
@@ -26,66 +52,59 @@ class HALS(Solver):
     )
     stopping = "violation"
 
-    @classmethod
-    def supports(cls, problem: Problem) -> str | None:
+    def supports(self, problem: Problem) -> str | None:
         """Only the Frobenius loss is quadratic in one entry."""
         return None if problem.beta == 2 else f"beta_loss = {problem.beta}, only 'frobenius'. Use solver='mu'."
 
-    @classmethod
-    def descends(cls, problem: Problem) -> bool:
+    def descends(self, problem: Problem) -> bool:
         """Every step is an exact minimisation."""
-        return cls.supports(problem) is None
+        return self.supports(problem) is None
 
-    def _order(self) -> NDArray[np.intp]:
+    def start_of_W(self, problem: Problem, n_components: int) -> float:
+        """At zero every entry can still move."""
+        return 0.0
+
+    def init(self, problem: Problem, W: Float, Ht: Float, rng: Any = None) -> HALSState:
+        """For an H that stays, multiply X with it once."""
+        if problem.update_H:
+            return HALSState(W, Ht, rng)
+        gram = self.functions(problem).gram(Ht, problem.l2_W)
+        return HALSState(W, Ht, rng, cross=np.ascontiguousarray(problem.X @ Ht), gram=gram)
+
+    def _order(self, state: State) -> NDArray[np.int64]:
+        n_components = state.W.shape[1]
         if self.shuffle:
-            return np.asarray(self.rng.permutation(self.n_components), np.intp)
-        return np.arange(self.n_components, dtype=np.intp)
+            return np.asarray(state.rng.permutation(n_components), np.int64)
+        return np.arange(n_components, dtype=np.int64)
 
-    def row_pass(self, W: Float, Ht: Float, *, update_H: bool) -> tuple[float, Any]:
+    def row_pass(self, problem: Problem, state: State) -> Sums:
         """Sweep W; the sums are H's cross X'W and gram W'W, without penalties."""
-        gram = self.functions.gram(Ht, self.problem.l2_W)
-        violation, *sums = self._row_pass(
-            W, *self.problem.arrays, Ht, gram, self.problem.l1_W, self._order(), update_H, self.bounds
-        )
-        return violation, sums
+        twin, order = self.functions(problem), self._order(state)
+        if isinstance(state, HALSState) and state.cross is not None:
+            return Sums(twin.update(state.W, state.gram, state.cross, problem.l1_W, order), ())
+        row_pass = twin.row_pass_dense if problem.layout == "dense" else twin.row_pass_csr
+        gram, bounds = twin.gram(state.Ht, problem.l2_W), problem.bounds(state.W.shape[1])
+        violations, cross, gram = row_pass(state.W, *problem.arrays, state.Ht, gram, problem.l1_W, order, bounds)
+        sums = Sums.of_chunks(float(violations.sum()), problem.engine, cross, gram)
+        cross, gram = sums.arrays
+        return Sums(sums.violation, (np.ascontiguousarray(cross.T) if problem.layout == "dense" else cross, gram))
 
-    def update(self, Ht: Float, sums: Any) -> float:
+    def update(self, problem: Problem, state: State, sums: Sums) -> float:
         """Sweep Ht by the same function that sweeps W."""
-        cross, gram = sums
-        cross, gram = self._penalised(cross, gram, self.problem.l1_H, self.problem.l2_H)
-        return float(self.functions.update(Ht, gram, cross, self._order()))
+        cross, gram = sums.arrays
+        if problem.l2_H:
+            gram = gram + np.diag(np.full(len(gram), problem.l2_H, gram.dtype))
+        return float(self.functions(problem).update(state.Ht, gram, cross, problem.l1_H, self._order(state)))
 
-    def _penalised(self, cross: Float, gram: Float, l1: float, l2: float) -> tuple[Float, Float]:
-        return cross - cross.dtype.type(l1) if l1 else cross, gram + np.diag(np.full(len(gram), l2, gram.dtype))
-
-    def normal_equations(self, sums: Any) -> tuple[Float, Float]:
-        """The sums themselves."""
-        cross, gram = sums
-        return cross, gram
-
-    def equations_of_W(self, Ht: Float) -> tuple[Float, Float]:
-        """W's cross and gram, without penalties."""
-        return np.asarray(self.problem.X @ Ht), self.functions.gram(Ht, 0.0)
-
-    def renew(self, W: Float, equations: tuple[Float, Float]) -> float:
-        """Sweep W."""
-        cross, gram = self._penalised(*equations, self.problem.l1_W, self.problem.l2_W)
-        return float(self.functions.update(W, gram, cross, self._order()))
-
-    def coordinates(self, W: Float, Ht: Float, *, update_H: bool) -> Iterator[Coordinate]:
+    def coordinates(self, problem: Problem, state: State) -> Iterator[Coordinate]:
         """(1) of reference.py, entry by entry: components outside, so in the order of its equations."""
-        problem = self.problem
-        gram: Float = Ht.T @ Ht + problem.l2_W * np.eye(self.n_components)
-        yield from self._entries("W", W, gram, problem.X @ Ht - problem.l1_W)
-        if update_H:
-            cross, gram = self._penalised(problem.X.T @ W, W.T @ W, problem.l1_H, problem.l2_H)
-            yield from self._entries("H", Ht, gram, cross)
+        X, l2_H = problem.X, problem.l2_H * np.eye(state.W.shape[1])
+        gram = reference.gram(state.Ht, problem.l2_W)
+        yield from self._entries("W", state, state.W, gram, X @ state.Ht, problem.l1_W)
+        if problem.update_H:
+            gram, cross = state.W.T @ state.W + l2_H, X.T @ state.W
+            yield from self._entries("H", state, state.Ht, gram, cross, problem.l1_H)
 
-    def _entries(self, factor: str, W: Float, gram: Float, cross: Float) -> Iterator[Coordinate]:
-        for t in self._order():
-            for i in range(len(W)):
-                gradient = float(W[i] @ gram[:, t] - cross[i, t])
-                curvature, old = float(gram[t, t]), float(W[i, t])
-                if curvature != 0:
-                    W[i, t] = max(old - gradient / curvature, 0)
-                yield Coordinate(factor, int(t), i, gradient, curvature, old, float(W[i, t]))
+    def _entries(self, factor: str, state: State, W: Float, gram: Float, cross: Float, l1: float) -> Iterator[Coordinate]:
+        for t, i, gradient, curvature, old in reference.entries(W, gram, cross, l1, self._order(state)):
+            yield Coordinate(factor, int(t), i, float(gradient), float(curvature), float(old), float(W[i, t]))

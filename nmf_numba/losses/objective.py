@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -9,8 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nmf_numba import validation
-from nmf_numba.problem import Problem, twin
-from nmf_numba.validation import Float
+from nmf_numba.problem import Float, Problem, twin
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,59 +39,24 @@ class Objective:
         return self.data_fit + self.l1_W + self.l1_H + self.l2_W + self.l2_H
 
 
-# A squared error that is a smaller share of ||X||^2 than this has lost too many digits in a difference of sums. Sums in
-# float32 have an error of 1e-6 of ||X||^2 for a CSR and of 5e-8 for a dense X, whose sums are added up by blocks.
-CANCELLED = {("d", "dense"): 1e-5, ("d", "csr"): 1e-5, ("f", "dense"): 0.01, ("f", "csr"): 0.1}  # by dtype.char
+def evaluate(problem: Problem, W: Float, Ht: Float) -> Objective:
+    """Return the objective of W and Ht (H transposed), in float64: a pass over X."""
+    from nmf_numba.compiled.threads import threads  # noqa: PLC0415  (imports Numba, which takes its time)
 
-
-def gram_matrix(A: Float, engine: str) -> Float:
-    """Return A'A, on several threads if A has rows for them, and engine is not "reference"."""
-    if engine == "reference":
-        return A.T @ A
-    from nmf_numba import _chunks  # noqa: PLC0415  (imports Numba, which takes its time)
-
-    if _chunks.n_chunks_of(A) == 1:
-        return A.T @ A
-    product: Float = _chunks.gram_matrix(A)
-    return product
-
-
-def squared_error(problem: Problem, Ht: Float, cross: Float, gram: Float, engine: str) -> float | None:
-    """Return ||X - WH||^2 / 2 from cross = X'W and gram = W'W, or None if cancellation has eaten its digits.
-
-    It is (||X||^2 - 2 <X'W, Ht> + <W'W, HH'>) / 2, without a pass over X.
-    """
-    size = problem.squared_norm
-    product = np.einsum("jt,jt->j", cross, Ht).sum(dtype=np.float64)
-    square = np.einsum("st,st->", gram, gram_matrix(Ht, engine), dtype=np.float64)
-    twice = size - 2 * product + square
-    return float(twice) / 2 if twice > CANCELLED[problem.X.dtype.char, problem.layout] * size else None
-
-
-def evaluate(
-    problem: Problem, W: Float, Ht: Float, engine: str = "numba", data_fit: float | None = None, dtype: Any = np.float64
-) -> Objective:
-    """Return the objective of W and Ht (H transposed). Sums are in float64, products in dtype.
-
-    float32 products leave it five digits, and take less time. data_fit, if it is known already, is not computed again.
-    """
-    is_penalised = problem.l1_W or problem.l2_W or problem.l1_H or problem.l2_H
-    if data_fit is not None and not is_penalised:
-        return Objective(float(data_fit), 0.0, 0.0, 0.0, 0.0)
-    from nmf_numba._jit import threads  # noqa: PLC0415  (imports Numba, which takes its time)
-
-    functions = twin(__name__, engine)
-    divergence = getattr(functions, f"divergence_{problem.layout}")
-    if data_fit is None:
-        W, Ht = np.ascontiguousarray(W, dtype=dtype), np.ascontiguousarray(Ht, dtype=dtype)
-        with threads(), np.errstate(all="ignore"):  # beyond float64 it is infinity
-            data_fit = divergence(*problem.arrays, W, Ht, problem.beta, problem.bounds(W.shape[1]))
-    l1_W = l2_W = l1_H = l2_H = 0.0
-    if problem.l1_W or problem.l2_W:
-        l1_W, l2_W = functions.penalties(W, problem.l1_W, problem.l2_W)
-    if problem.l1_H or problem.l2_H:
-        l1_H, l2_H = functions.penalties(Ht, problem.l1_H, problem.l2_H)
-    return Objective(*map(float, (data_fit, l1_W, l1_H, l2_W, l2_H)))
+    W, Ht = (np.ascontiguousarray(factor, dtype=np.float64) for factor in (W, Ht))
+    functions = twin(__package__, problem.engine)
+    divergence = functions.divergence_dense if problem.layout == "dense" else functions.divergence_csr
+    bounds = problem.bounds(W.shape[1])
+    with np.errstate(all="ignore"):  # beyond float64 it is infinity
+        with threads(1 if len(bounds) == 2 else None) if problem.engine == "numba" else contextlib.nullcontext():
+            data_fit = divergence(*problem.arrays, W, Ht, problem.beta, bounds)
+        return Objective(
+            float(data_fit),
+            l1_W=problem.l1_W * float(W.sum()) if problem.l1_W else 0.0,
+            l1_H=problem.l1_H * float(Ht.sum()) if problem.l1_H else 0.0,
+            l2_W=0.5 * problem.l2_W * float(np.vdot(W, W)) if problem.l2_W else 0.0,
+            l2_H=0.5 * problem.l2_H * float(np.vdot(Ht, Ht)) if problem.l2_H else 0.0,
+        )
 
 
 def _checked(
@@ -102,7 +67,7 @@ def _checked(
     X = validation.check_X(X)
     validation.check_zeros(X, beta, name)
     W, H = validation.check_product(X, W, H)
-    return evaluate(Problem.scaled(X, beta, *alphas), W, H.T, engine)
+    return evaluate(Problem.scaled(X, beta, *alphas, engine=engine), W, H.T)
 
 
 def objective(

@@ -13,10 +13,12 @@ import numpy as np
 
 from nmf_numba import validation
 from nmf_numba.factorization import Factorization, fit
-from nmf_numba.iterate import Run, prepare
-from nmf_numba.objective import evaluate
+from nmf_numba.loop import Run, prepare
+from nmf_numba.losses.objective import evaluate
+from nmf_numba.options import DEFAULT, Options, check_solver
 from nmf_numba.problem import Problem
-from nmf_numba.solvers import get_solver
+from nmf_numba.solvers import SOLVERS
+from nmf_numba.solvers.solver import Solver
 from nmf_numba.table import Table
 from nmf_numba.trace import Trace
 
@@ -87,23 +89,24 @@ class Comparison:
 
 def compare(
     X: Any,
-    n_components: int | str | None = "auto",
+    n_components: int | str | None = DEFAULT.n_components,
     *,
-    solvers: Iterable[str] = ("cd", "mu"),
-    beta_loss: float | str = "frobenius",
+    solvers: Iterable[str | Solver] = tuple(SOLVERS),
+    beta_loss: float | str = DEFAULT.beta_loss,
     engines: Iterable[str] = ("numba",),
-    W: Any = None,
-    H: Any = None,
-    init: str | None = None,
-    max_time: float | None = None,
-    max_iter: int = 200,
+    W: Any = DEFAULT.W,
+    H: Any = DEFAULT.H,
+    init: str | None = DEFAULT.init,
+    max_time: float | None = DEFAULT.max_time,
+    max_iter: int = DEFAULT.max_iter,
     tol: float = 0.0,
-    alpha_W: float = 0.0,
-    alpha_H: float | str = "same",
-    l1_ratio: float = 0.0,
-    random_state: Any = None,
-    shuffle: bool = False,
-    n_threads: int | None = None,
+    alpha_W: float = DEFAULT.alpha_W,
+    alpha_H: float | str = DEFAULT.alpha_H,
+    l1_ratio: float = DEFAULT.l1_ratio,
+    random_state: Any = DEFAULT.random_state,
+    shuffle: bool = DEFAULT.shuffle,
+    n_threads: int | None = DEFAULT.n_threads,
+    trace: bool | int = True,
 ) -> Comparison:
     """Return how several solvers converge on one problem, from one start, by one clock.
 
@@ -114,8 +117,8 @@ def compare(
     ----------
     X, n_components, beta_loss, W, H, init, alpha_W, alpha_H, l1_ratio, random_state, shuffle, n_threads
         As for `fit`. The start is made once, and every run starts from a copy of it.
-    solvers : iterable of str, default ('cd', 'mu')
-        Names of solvers. One that does not support the problem is listed with its reason.
+    solvers : iterable of str or Solver, default ('cd', 'mu')
+        Names of solvers, or instances. One that does not support the problem is listed with its reason.
     engines : iterable of {'numba', 'reference', 'scikit-learn'}, default ('numba',)
         Every solver runs once with each. 'scikit-learn', where it is installed, is fitted anew for 1, 2, 3, 5, 8, 13,
         ... iterations, since it keeps no history; each of these fits is timed as a whole, checks included.
@@ -125,6 +128,8 @@ def compare(
         Most iterations of each run.
     tol : float >= 0, default 0
         Tolerance of the stopping rules. 0: a run ends by max_time or max_iter.
+    trace : True or int >= 1, default True
+        Evaluate the objective at every iteration, or every so many.
 
     Returns
     -------
@@ -150,64 +155,69 @@ def compare(
     >>> compare(load_digits().X[:50], 4, beta_loss=1, max_iter=5, random_state=0).refusals
     {'cd': "beta_loss = 1.0, only 'frobenius'. Use solver='mu'."}
     """
-    solvers, engines = _names("solvers", solvers), _names("engines", engines)
+    options = Options.of(locals(), solver=DEFAULT.solver)
+    names, engines = _names("solvers", solvers), _names("engines", engines)
     for engine in engines:
         validation.check_choice("engines", engine, (*validation.ENGINES, SKLEARN))
+    if validation.check_trace(trace) == 0:
+        raise ValueError("trace must be True or an integer >= 1: a comparison is made of traces. Found False.")
     problem = Problem(validation.check_X(X), validation.check_beta(beta_loss))
-    refusals = {name: get_solver(name).supports(problem) for name in solvers}
-    solvers = [name for name in solvers if refusals[name] is None]
+    chosen = {solver if isinstance(solver, str) else solver.name: check_solver(solver) for solver in names}
+    refusals = {name: solver.supports(problem) for name, solver in chosen.items()}
+    able = {name: solver for name, solver in chosen.items() if refusals[name] is None}
     reasons = {name: reason for name, reason in refusals.items() if reason is not None}
-    if not solvers:
+    if not able:
         raise ValueError("No solver can do this: " + " ".join(f"{name}: {why}" for name, why in reasons.items()))
-    if init == "nndsvd" and "mu" in solvers[1:]:
-        validation.warn_zeros_stay()
+    first, *others = able.values()
+    if init == "nndsvd":
+        for solver in others:
+            if solver.keeps_zeros:
+                validation.warn_zeros_stay(solver.name)
 
-    options: dict[str, Any] = {"beta_loss": beta_loss, "alpha_W": alpha_W, "alpha_H": alpha_H, "l1_ratio": l1_ratio}
-    options |= {"tol": tol, "max_iter": max_iter, "shuffle": shuffle, "random_state": random_state}
-    ours: dict[str, Any] = {"max_time": max_time, "n_threads": n_threads}
-    run = prepare(
-        X, n_components, W=W, H=H, init=init, solver=solvers[0], **options, **ours, update_H=True, verbose=0,
-        engine="numba", callback=None,
-    )  # fmt: skip
-    start: dict[str, Any] = {"W": run.W, "H": np.ascontiguousarray(run.Ht.T), "init": "custom"}
+    run = prepare(X, dataclasses.replace(options, solver=first))
+    options = dataclasses.replace(options, W=run.W, H=np.ascontiguousarray(run.Ht.T), init="custom")
     results = {}
-    for solver in solvers:
+    for solver_name, solver in able.items():
         for engine in engines:
-            name = solver if len(engines) == 1 else f"{solver}, {engine}"
+            name = solver_name if len(engines) == 1 else f"{solver_name}, {engine}"
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # that max_iter was reached is what is asked for here
                 if engine == SKLEARN:
-                    results[name] = _fit_sklearn(run, {**start, **options, "solver": solver})
+                    results[name] = _fit_sklearn(run, dataclasses.replace(options, solver=solver_name))
                 else:
-                    results[name] = fit(X, **start, **options, **ours, solver=solver, engine=engine, trace=True)
+                    chosen_options = dataclasses.replace(options, solver=solver, engine=engine)
+                    fields = {f.name: getattr(chosen_options, f.name) for f in dataclasses.fields(chosen_options)}
+                    del fields["every"]
+                    results[name] = fit(X, **fields)
     return Comparison(results, reasons)
 
 
-def _names(argument: str, names: str | Iterable[str]) -> list[str]:
-    names = [names] if isinstance(names, str) else list(names)
+def _names(argument: str, names: Any) -> list[Any]:
+    names = [names] if isinstance(names, (str, Solver)) else list(names)
     if not names:
         raise ValueError(f"{argument} is empty. Name at least one.")
     return names
 
 
-def _fit_sklearn(run: Run, options: dict[str, Any]) -> Factorization:
+def _fit_sklearn(run: Run, options: Options) -> Factorization:
     """Fit scikit-learn's function for more and more iterations, and evaluate what it returns."""
     validation.check_installed("sklearn", "engines = 'scikit-learn'")
     from sklearn.decomposition import non_negative_factorization  # noqa: PLC0415  (an extra)
 
-    X, max_iter = run.problem.X, options.pop("max_iter")
+    names = "init solver beta_loss tol alpha_W alpha_H l1_ratio random_state shuffle".split()
+    keywords = {name: getattr(options, name) for name in names}
     rows = [(0, 0.0, math.nan, evaluate(run.problem, run.W, run.Ht))]
     n_iter, following, seconds = 1, 2, 0.0
     while True:
-        W, H = options["W"].copy(), options["H"].copy()  # they are changed in place
+        start = {"W": options.W.copy(), "H": options.H.copy()}  # they are changed in place
         before = time.perf_counter()
         W, H, done = non_negative_factorization(
-            X, **{**options, "W": W, "H": H}, n_components=W.shape[1], max_iter=n_iter
+            run.problem.X, **start, n_components=options.W.shape[1], max_iter=n_iter, **keywords
         )
         seconds = max(seconds, time.perf_counter() - before)
         rows.append((done, seconds, math.nan, evaluate(run.problem, W, H.T)))
-        if done < n_iter or n_iter == max_iter or seconds >= run.max_time:
+        if done < n_iter or n_iter == options.max_iter or seconds >= run.options.max_time:
             break
-        n_iter, following = min(following, max_iter), n_iter + following
-    reason = "tol" if done < n_iter else "max_iter" if n_iter == max_iter else "max_time"
+        n_iter, following = min(following, options.max_iter), n_iter + following
+    reason = "tol" if done < n_iter else "max_iter" if n_iter == options.max_iter else "max_time"
     return Factorization(W, np.ascontiguousarray(H), done, reason, Trace.of(rows))

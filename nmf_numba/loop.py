@@ -1,0 +1,400 @@
+"""The loop over iterations, once for every solver."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nmf_numba import validation
+from nmf_numba.initialization import make_start
+from nmf_numba.losses.objective import Objective, evaluate
+from nmf_numba.options import DEFAULT, Options
+from nmf_numba.problem import Float, Problem
+from nmf_numba.solvers.solver import Coordinate, Solver, State
+from nmf_numba.stopping import STOPPING, TEST_EVERY
+
+if TYPE_CHECKING:
+    from nmf_numba.factorization import Factorization
+
+WARM_UP_ROWS = 4096  # of H transposed: so many that it is updated in chunks
+SAY_AFTER = 1.0  # seconds of compilation
+
+_compiled: set[tuple[Any, ...]] = set()  # kinds of problems that this process has compiled for
+_said: list[str] = []
+
+
+@dataclasses.dataclass(eq=False)
+class Step:
+    """Where a fit stands after an iteration.
+
+    Attributes
+    ----------
+    n_iter : int
+        Iterations done; 0 is the start.
+    W : ndarray, shape (n_samples, n_components)
+    H : ndarray, shape (n_components, n_features)
+    violation : float
+        Of the optimality conditions, summed over the entries of W and H as they were updated. NaN at the start, and for
+        solvers that do not measure it.
+    seconds : float
+        Wall clock of the solver's steps so far, in seconds.
+    stop_reason : {None, 'tol', 'max_iter', 'max_time', 'callback'}
+        Why this is the last step; None if it is not.
+    half : {None, 'W', 'H'}
+        With every='half': which factor was updated. After 'W', H is still that of the iteration before.
+    coordinate : Coordinate or None
+        With every='coordinate': the entry that was updated, with gradient, curvature, old and new value.
+    """
+
+    n_iter: int
+    W: Float
+    H: Float
+    violation: float
+    seconds: float
+    stop_reason: str | None
+    _problem: Problem = dataclasses.field(repr=False)
+    half: str | None = None
+    coordinate: Coordinate | None = None
+    _objective: Objective | None = dataclasses.field(default=None, repr=False)
+
+    def copy(self) -> Step:
+        """Return the step with W and H of its own: a fit goes on in the arrays that it hands out."""
+        return dataclasses.replace(self, W=self.W.copy(), H=self.H.copy(order="C"))
+
+    def objective(self) -> Objective:
+        """Return the regularised objective at W and H. Computed when first asked for: a pass over X."""
+        if self._objective is None:
+            self._objective = evaluate(self._problem, self.W, self.H.T)
+        return self._objective
+
+
+class Reporter:
+    """What verbose shows: a progress bar on a terminal, else a line every ten iterations and at the end."""
+
+    def __init__(self, max_iter: int) -> None:
+        self.bar: Any = None
+        if sys.stderr.isatty():
+            from tqdm import tqdm  # noqa: PLC0415
+
+            self.bar = tqdm(total=max_iter, unit="iteration")
+
+    def report(self, step: Step) -> None:
+        """Show a step."""
+        due = step.n_iter % TEST_EVERY == 0 or step.stop_reason is not None
+        if self.bar is not None:
+            self.bar.update(step.n_iter - self.bar.n)
+            if due:
+                self.bar.set_postfix(objective=f"{step.objective().total:.6g}")
+            if step.stop_reason is not None:
+                self.bar.close()
+        elif due:
+            print(f"iteration {step.n_iter:4d}   {step.seconds:8.3f} s   objective {step.objective().total:.6g}")
+
+
+@dataclasses.dataclass(eq=False)
+class Run:
+    """A validated problem, its solver and its start: all that the loop needs."""
+
+    problem: Problem
+    solver: Solver
+    W: Float
+    Ht: Float
+    rng: Any
+    options: Options
+    state: State | None = None  # where a resumed fit goes on
+    rows: list[tuple[int, float, float, Objective]] | None = None  # filled if it is a list: what a Trace is made of
+
+    seconds: float = 0.0
+    held: bool = False  # whether the threads are set already
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Set the threads for all iterations. Only where no code of the user's runs between iterations."""
+        if self.problem.engine == "reference" or self.held:
+            yield
+            return
+        from nmf_numba.compiled.threads import threads  # noqa: PLC0415  (imports Numba, which takes its time)
+
+        one_chunk = len(self.problem.bounds(self.W.shape[1])) == 2
+        with threads(1 if one_chunk else self.options.n_threads):
+            self.held = True
+            try:
+                yield
+            finally:
+                self.held = False
+
+    def last(self, warning: type[Warning] = validation.ConvergenceWarning) -> Step:
+        """Go through all iterations and return the last; warn if max_iter came before the stopping rule was met."""
+        with self.hold():
+            for step in self.steps():  # noqa: B007  (the last one is the result)
+                pass
+        if step.stop_reason == "max_iter" and self.options.tol > 0:
+            validation.warn_not_converged(self.options.max_iter, self.options.tol, warning)
+        return step
+
+    def timed(self, move: Callable[..., Any], *arguments: Any) -> Any:
+        """Do a part of an iteration while the clock runs."""
+        if not self.held:
+            with self.hold():
+                return self._timed(move, *arguments)
+        return self._timed(move, *arguments)
+
+    def _timed(self, move: Callable[..., Any], *arguments: Any) -> Any:
+        before = time.perf_counter()
+        with np.errstate(all="ignore"):  # what overflows is refused by check_finite
+            result = move(*arguments)
+        self.seconds += time.perf_counter() - before
+        return result
+
+    def warm_up(self) -> None:
+        """Compile what an iteration needs: do one on a tiny problem of the same types, in chunks if this one is."""
+        problem, k = self.problem, self.W.shape[1]
+        if problem.engine == "reference":
+            return
+        several, n_features = len(problem.bounds(k)) > 2, min(len(self.Ht), WARM_UP_ROWS)
+        types = problem.layout, problem.X.dtype, problem.arrays[0].dtype, problem.beta, problem.update_H
+        kind = (self.solver, *types, several, n_features == WARM_UP_ROWS)
+        if kind in _compiled:
+            return
+        tiny = problem.tiny(n_features)
+        tiny.set_bounds(k, [0, 1, 2] if several else [0, 2])
+        start = np.ones((2, k), self.W.dtype), np.ones((n_features, k), self.W.dtype)
+        timer = threading.Timer(SAY_AFTER, _say_that_it_compiles)
+        timer.start()
+        try:
+            self.timed(lambda: self.solver.step(tiny, self.solver.init(tiny, *start, np.random.RandomState(0))))
+        finally:
+            timer.cancel()
+        _compiled.add(kind)
+
+    def iteration(self, n_iter: int, state: State) -> Iterator[tuple[State, Step | None]]:
+        """Do one iteration: yield the state after each part of it, with a step if the part is shown; the whole last."""
+        every = self.options.every
+        if every == "coordinate":
+            violation = 0.0
+            entries = self.solver.coordinates(self.problem, state)
+            while (coordinate := self.timed(next, entries, None)) is not None:
+                violation += coordinate.violation
+                yield state, self.step(n_iter, state, violation, coordinate=coordinate)
+            state.violation = violation
+            yield state, None
+        elif every == "half":
+            parts = self.solver.halves(self.problem, state)
+            half, after = self.timed(next, parts)
+            while (following := self.timed(next, parts, None)) is not None:
+                yield after, self.step(n_iter, after, after.violation, half=half)
+                half, after = following
+            yield after, self.step(n_iter, after, after.violation, half=half)
+        else:
+            yield self.timed(self.solver.step, self.problem, state), None
+
+    def step(self, n_iter: int, state: State, violation: float, **more: Any) -> Step:
+        """Return where the run stands; W and H are views of arrays that the next iteration changes."""
+        return Step(n_iter, state.W, state.Ht.T, violation, self.seconds, None, self.problem, **more)
+
+    def why_last(self, step: Step, met: bool) -> str | None:
+        """Return why this is the last step, if it is."""
+        if met:
+            return "tol"
+        if step.n_iter > 0 and self.options.callback is not None and self.options.callback(step.copy()):
+            return "callback"
+        if step.n_iter == self.options.max_iter:
+            return "max_iter"
+        return "max_time" if step.n_iter > 0 and step.seconds >= self.options.max_time else None
+
+    def record(self, step: Step) -> None:
+        """Add a row to the trace: every so many iterations, for the last, and where the objective is known already."""
+        due = self.options.trace and step.n_iter % self.options.trace == 0
+        if self.rows is not None and (due or step.stop_reason is not None or step._objective is not None):
+            self.rows.append((step.n_iter, step.seconds, step.violation, step.objective()))
+
+    def steps(self) -> Iterator[Step]:
+        """Yield the start and every iteration after it, or more often if `every` says so."""
+        options, problem = self.options, self.problem
+        rule = STOPPING[self.solver.stopping](options.tol)
+        reporter = Reporter(options.max_iter) if options.verbose else None
+        self.warm_up()
+        self.seconds = 0.0
+        state = self.state or self.timed(self.solver.init, problem, self.W, self.Ht, self.rng)
+        state.violation = math.nan
+        for n_iter in range(options.max_iter + 1):
+            shown: Step | None = None
+            if n_iter > 0 and options.every == "iteration":
+                state = self.timed(self.solver.step, problem, state)
+            elif n_iter > 0:
+                parts = self.iteration(n_iter, state)
+                state, shown = next(parts)
+                for after, following in parts:
+                    if shown is not None:
+                        yield shown
+                    state, shown = after, following
+            self.state = state
+            step = shown or self.step(n_iter, state, state.violation)
+            if n_iter % TEST_EVERY == 0 or n_iter == options.max_iter or not math.isfinite(state.violation):
+                factors = (state.W, state.Ht) if problem.update_H else (state.W,)
+                validation.check_finite(factors, n_iter)
+            step.stop_reason = self.why_last(step, rule.met(step))
+            if reporter is not None:
+                reporter.report(step)
+            self.record(step)
+            yield step
+            if step.stop_reason is not None:
+                return
+
+
+def _say_that_it_compiles() -> None:
+    if not _said and sys.stderr is not None:
+        _said.append("nmf-numba compiles its loops for this kind of data, once on this machine; this takes some seconds.")
+        print(_said[0], file=sys.stderr, flush=True)
+
+
+def prepare(X: Any, options: Options) -> Run:
+    """Check every argument, and make the problem, its solver and its start."""
+    given, options = options, options.checked()
+    solver, beta = options.solver, options.beta_loss
+    alphas = options.alpha_W, options.alpha_H, options.l1_ratio
+    more = {"update_H": options.update_H, "engine": options.engine}
+    problem = Problem.scaled(validation.check_X(X), beta, *alphas, **more)
+    X = problem.X
+    refusal = solver.supports(problem)
+    if refusal is not None:
+        validation.refuse(solver.name, refusal)
+    validation.check_zeros(X, beta)
+    largest, degree = problem.largest, solver.degree(problem)
+    if largest > 0:
+        validation.check_scale(largest, "X", X.dtype, degree)
+        validation.check_above_floor(largest, solver.least_X(problem), solver.title)
+    validation.check_penalties((problem.l1_W, problem.l1_H, problem.l2_W, problem.l2_H), X.dtype)
+    if options.every == "coordinate" and type(solver).coordinates is Solver.coordinates:
+        validation.refuse_coordinates(solver.name)
+    if options.resume is not None:
+        state = options.resume.state_for(X, solver, given)
+        return Run(problem, solver, state.W, state.Ht, state.rng, options, state)
+
+    W, H, n_components = _start(problem, options)
+    if largest > 0 and W.max() > 0:
+        start = float(W.max()) * float(H.max())
+        validation.check_scale(start, f"W @ H at the start (init={options.init!r})", X.dtype, degree)
+    rng = validation.check_random_state(options.random_state)
+    return Run(problem, solver, np.ascontiguousarray(W), _transposed(H, options.engine), rng, options)
+
+
+def _start(problem: Problem, options: Options) -> tuple[Float, Float, int]:
+    """Return W and H to start from, and the number of components."""
+    X, solver, init = problem.X, options.solver, options.init
+    if init == "custom" or not options.update_H:
+        W, H, n_components = validation.check_custom(
+            X, options.W, options.H, options.n_components, update_H=options.update_H
+        )
+        if W is None:
+            W = np.full((X.shape[0], n_components), solver.start_of_W(problem, n_components), X.dtype)
+        return W, H, n_components
+    if options.W is not None or options.H is not None:
+        validation.warn_ignored()
+    n_components = validation.check_n_components(options.n_components, X.shape[1], given=None)
+    if init == "nndsvd" and solver.keeps_zeros:
+        validation.warn_zeros_stay(solver.name)
+    return *make_start(X, n_components, init, options.random_state), n_components
+
+
+def _transposed(H: Float, engine: str) -> Float:
+    """Return H transposed, C-contiguous, at the beginning of a cache line if kernels will read it."""
+    if engine == "reference":
+        return np.ascontiguousarray(H.T)
+    from nmf_numba.compiled.chunks import empty_sums  # noqa: PLC0415  (imports Numba, which takes its time)
+
+    Ht: Float = empty_sums(1, H.shape[1], H.shape[0], H)[0]
+    Ht[:] = H.T
+    return Ht
+
+
+def iterate(
+    X: Any,
+    n_components: int | str | None = DEFAULT.n_components,
+    *,
+    W: Any = DEFAULT.W,
+    H: Any = DEFAULT.H,
+    init: str | None = DEFAULT.init,
+    update_H: bool = DEFAULT.update_H,
+    solver: str | Solver = DEFAULT.solver,
+    beta_loss: float | str = DEFAULT.beta_loss,
+    tol: float = DEFAULT.tol,
+    max_iter: int = DEFAULT.max_iter,
+    alpha_W: float = DEFAULT.alpha_W,
+    alpha_H: float | str = DEFAULT.alpha_H,
+    l1_ratio: float = DEFAULT.l1_ratio,
+    random_state: Any = DEFAULT.random_state,
+    verbose: int = DEFAULT.verbose,
+    shuffle: bool = DEFAULT.shuffle,
+    engine: str = DEFAULT.engine,
+    n_threads: int | None = DEFAULT.n_threads,
+    max_time: float | None = DEFAULT.max_time,
+    callback: Callable[[Step], object] | None = DEFAULT.callback,
+    every: str = DEFAULT.every,
+    resume: Factorization | None = DEFAULT.resume,
+) -> Iterator[Step]:
+    """Yield a `Step` for the start and for every iteration of a fit.
+
+    Nothing is hidden: each step has W and H as they are then, and the last one says why it is the last.
+
+    Parameters
+    ----------
+    X, n_components, W, H, init, update_H, solver, beta_loss, tol, max_iter, alpha_W, alpha_H, l1_ratio, random_state, \
+verbose, shuffle, engine, n_threads, max_time, callback, resume
+        As for `fit`.
+    every : {'iteration', 'half', 'coordinate'}, default 'iteration'
+        'half': there is a step after W is updated, and one after H is, if the solver has such halves. 'coordinate', for 'cd' with engine='reference':
+        also one after every single entry is updated, with its component, row, gradient, curvature, old and new value.
+
+    Yields
+    ------
+    Step
+        With `n_iter` (0 is the start), `W`, `H`, `violation`, `seconds`, `stop_reason`, `half`, `coordinate` and the
+        method `objective`, which computes nothing before it is asked. W and H are copies, yours to keep.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `fit`, when `iterate` is called, not later.
+
+    Warns
+    -----
+    RuntimeWarning, UserWarning
+        As for `fit`. There is no ConvergenceWarning: the last step's `stop_reason` says it.
+
+    Notes
+    -----
+    An iteration costs what it costs in `fit`, and a copy of W and H.
+
+    Examples
+    --------
+    >>> from nmf_numba import iterate
+    >>> X = [[1.0, 2.0, 3.0], [2.0, 4.0, 7.0], [1.0, 0.0, 1.0]]
+    >>> for step in iterate(X, 1, engine="reference", init="random", max_iter=3, random_state=0):
+    ...     print(step.n_iter, f"{step.objective().total:.4f}", step.stop_reason)
+    0 64.2618 None
+    1 0.7479 None
+    2 0.4396 None
+    3 0.4396 max_iter
+
+    The entries of W and H that HALS updates in its first iteration, one after the other:
+
+    >>> steps = iterate(X, 1, engine="reference", init="random", max_iter=1, random_state=0, every="coordinate")
+    >>> for step in steps:
+    ...     entry = step.coordinate
+    ...     if entry is not None and entry.factor == "W":
+    ...         print(entry.row, entry.component, f"{entry.old:.3f} -> {entry.new:.3f}")
+    0 0 3.423 -> 0.851
+    1 0 2.853 -> 1.854
+    2 0 1.493 -> 0.424
+    """
+    run = prepare(X, Options.of(locals()))
+    return (step.copy() for step in run.steps())

@@ -1,0 +1,177 @@
+"""The beta-divergence in compiled loops. The equations are in reference.py; this file says only how the loops differ.
+
+A block of rows of WH lives in cache and never as a whole. Each chunk of rows has a sum of its own; they are added in
+order. For a CSR and beta = 2 or 1, the zeros' share has a closed form, so only stored entries are visited: D is what
+WH differs from a matrix of zeros, and a correction at each stored entry. Where that difference of sums has lost its
+digits, in a close fit, all entries are visited.
+"""
+
+import numpy as np
+from numba import prange
+
+from nmf_numba.compiled.chunks import gram_matrix
+from nmf_numba.compiled.elementary import expm1, log, power, powers, split
+from nmf_numba.compiled.jit import inlined, kernel, parallel
+from nmf_numba.compiled.linear_algebra import product, products
+
+FLOOR = 2.0**-23  # as in reference.py
+ENTRIES = 1 << 15  # entries of WH in a block: 256 KB
+ROWS = 10  # rows in a block, at least: the product takes so many at once
+CANCELLED = 1e-5  # a difference that is smaller than this share of its terms has too few digits left
+
+
+@inlined
+def _parts(x, y, floor):
+    """The larger of x and y, their ratio s, and log(s)."""
+    y = max(y, floor) if x > 0 else y
+    m = max(x, y)
+    s = min(x, y) / m if m > 0 else 1.0
+    return y, m, s, log(s)
+
+
+@inlined
+def _entry(x, y, s, q, beta):
+    """(2) or (3) without the power of m."""
+    u = s - 1.0
+    more = u - q * (1.0 - (beta - 1.0) * u)
+    if beta >= 0.5:
+        return max(s * q - u if x <= y else more, 0.0) / beta
+    return min(q - u if x <= y else more / s, 0.0) / (beta - 1.0)
+
+
+@kernel
+def line_divergence(x, y, beta):
+    """Return the sum of d(x | y) over two lines of entries; y is in float64."""
+    total, n = 0.0, len(y)
+    if beta == 2:
+        for j in range(n):
+            residual = x[j] - y[j]
+            total += 0.5 * residual * residual
+    elif beta == 0 or beta == 1:
+        for j in range(n):
+            x_j = np.float64(x[j])
+            y_j, m, s, log_s = _parts(x_j, y[j], FLOOR)
+            total += (m if beta == 1 else 1.0) * _entry(x_j, y_j, s, log_s, beta)
+    else:
+        floor, a = FLOOR if beta <= 1 else 0.0, beta - 1 if beta >= 0.5 else beta
+        high, low = split(beta)
+        for j in range(n):
+            x_j = np.float64(x[j])
+            y_j, m, s, log_s = _parts(x_j, y[j], floor)
+            q = (expm1(a * log_s) if s > 0 else -1.0) / a
+            total += power(m, high, low) * _entry(x_j, y_j, s, q, beta)
+    return total
+
+
+@kernel
+def denominator_weights(p, y, beta):
+    """Set p <- y^(beta-1), for lines of entries; y is raised to FLOOR if beta < 1."""
+    floor = y.dtype.type(FLOOR)
+    if beta < 1:
+        for j in range(len(y)):
+            y[j] = max(y[j], floor)
+    powers(p, y, beta - 1)
+
+
+@kernel
+def weights(p, y, x, beta):
+    """Set p <- x y^(beta-2) and y <- y^(beta-1), for lines of entries: what `weights` of reference.py returns."""
+    n, floor, one = len(y), y.dtype.type(FLOOR), y.dtype.type(1)
+    if beta == 1:  # y is not needed any more
+        for j in range(n):
+            p[j] = x[j] / max(y[j], floor)
+    elif beta == 0:
+        for j in range(n):
+            y[j] = one / max(y[j], floor)
+            p[j] = x[j] * (y[j] * y[j])
+    elif beta <= 2:  # one power serves both: y^(beta-2) is y^(beta-1) / y
+        denominator_weights(p, y, beta)
+        least = floor ** (y.dtype.type(beta) - 2)  # y^(beta-2) at the floor
+        for j in range(n):
+            ratio = p[j] / y[j] if y[j] >= floor else least
+            y[j] = p[j]
+            p[j] = x[j] * ratio
+    else:
+        powers(p, y, beta - 2)
+        for j in range(n):
+            y[j] = y[j] * p[j]
+            p[j] = x[j] * p[j]
+
+
+@kernel
+def transposed(Ht):
+    """Return H, whose rows have no power of two between them: rows 1024 doubles apart map to the same cache set."""
+    n_features, n_components = Ht.shape
+    H = np.empty((n_components, n_features + 8), Ht.dtype)[:, :n_features]
+    for j in range(n_features):
+        for t in range(n_components):
+            H[t, j] = Ht[j, t]
+    return H
+
+
+@parallel
+def all_dense(X, W, Ht, beta, bounds):
+    """Return D of each chunk of rows."""
+    totals, H = np.zeros(len(bounds) - 1), transposed(Ht)
+    block = max(ROWS, ENTRIES // len(Ht))
+    for c in prange(len(bounds) - 1):
+        buffer = np.empty((block, H.shape[1]))
+        for start in range(bounds[c], bounds[c + 1], block):
+            stop = min(start + block, bounds[c + 1])
+            WH = buffer[: stop - start]
+            product(WH, W[start:stop], H, False)
+            totals[c] += line_divergence(X[start:stop].reshape(-1), WH.reshape(-1), beta)
+    return totals
+
+
+@parallel
+def all_csr(indptr, indices, data, W, Ht, beta, bounds):
+    """Return D of each chunk of rows, stored entries or not: each row of X is written out."""
+    totals, H = np.zeros(len(bounds) - 1), transposed(Ht)
+    block = max(ROWS, ENTRIES // len(Ht))
+    for c in prange(len(bounds) - 1):
+        buffer, x = np.empty((block, H.shape[1])), np.zeros(H.shape[1], data.dtype)
+        for start in range(bounds[c], bounds[c + 1], block):
+            stop = min(start + block, bounds[c + 1])
+            product(buffer[: stop - start], W[start:stop], H, False)
+            for i in range(start, stop):
+                for p in range(indptr[i], indptr[i + 1]):
+                    x[indices[p]] = data[p]
+                totals[c] += line_divergence(x, buffer[i - start], beta)
+                for p in range(indptr[i], indptr[i + 1]):
+                    x[indices[p]] = 0
+    return totals
+
+
+@parallel
+def only_stored_csr(indptr, indices, data, W, Ht, beta, bounds):
+    """Return for each chunk the sum over stored entries of d(x | y) - d(0 | y), and how large the terms of it are."""
+    totals, sizes = np.zeros(len(bounds) - 1), np.zeros(len(bounds) - 1)
+    for c in prange(len(bounds) - 1):
+        y = np.empty(len(Ht))
+        for i in range(bounds[c], bounds[c + 1]):
+            x, wh = data[indptr[i] : indptr[i + 1]], y[: indptr[i + 1] - indptr[i]]
+            products(W[i], indices[indptr[i] : indptr[i + 1]], Ht, wh)
+            of_zeros = 0.0
+            for q in range(len(wh)):
+                of_zeros += wh[q] if beta == 1 else 0.5 * wh[q] * wh[q]
+            share = line_divergence(x, wh, beta)
+            totals[c] += share - of_zeros
+            sizes[c] += share + of_zeros
+    return totals, sizes
+
+
+def divergence_dense(X, W, Ht, beta, bounds):
+    """Chunks of rows of X."""
+    return float(all_dense(X, W, Ht, beta, bounds).sum())
+
+
+def divergence_csr(indptr, indices, data, W, Ht, beta, bounds):
+    """Stored entries for beta = 2 and 1, unless cancellation forbids it, else all entries."""
+    if beta in (1, 2):
+        totals, sizes = only_stored_csr(indptr, indices, data, W, Ht, beta, bounds)
+        zeros = 0.5 * float(np.vdot(gram_matrix(W), gram_matrix(Ht))) if beta == 2 else float(W.sum(0) @ Ht.sum(0))
+        total, size = zeros + float(totals.sum()), zeros + float(sizes.sum())
+        if np.isfinite(size) and total > CANCELLED * size:
+            return total
+    return float(all_csr(indptr, indices, data, W, Ht, beta, bounds).sum())

@@ -1,0 +1,95 @@
+"""Each parameter of a fit, once: its default, and its check."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from nmf_numba import validation
+from nmf_numba.solvers import SOLVERS
+from nmf_numba.solvers.solver import Solver
+
+if TYPE_CHECKING:
+    from nmf_numba.factorization import Factorization
+
+
+def check_solver(value: object) -> Solver:
+    """Return a solver, given by name or as an instance."""
+    if isinstance(value, Solver):
+        return value
+    if isinstance(value, type) and issubclass(value, Solver):
+        raise TypeError(f"solver must be an instance. Found the class {value.__name__}: write {value.__name__}().")
+    return SOLVERS[validation.check_choice("solver", value, SOLVERS, also=", or an instance of a Solver")]
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The parameters of a fit, as users pass them; `checked` returns them as the loop needs them."""
+
+    n_components: Any = "auto"
+    W: Any = None
+    H: Any = None
+    init: str | None = None
+    update_H: bool = True
+    solver: Any = "cd"
+    beta_loss: Any = "frobenius"
+    tol: float = 1e-4
+    max_iter: int = 200
+    alpha_W: float = 0.0
+    alpha_H: Any = "same"
+    l1_ratio: float = 0.0
+    random_state: Any = None
+    verbose: int = 0
+    shuffle: bool = False
+    engine: str = "numba"
+    trace: Any = False
+    callback: Callable[[Any], object] | None = None
+    max_time: Any = None
+    n_threads: int | None = None
+    every: str = "iteration"
+    resume: Factorization | None = None
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any], **changes: Any) -> Options:
+        """Take the parameters among a function's arguments; changes come first."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in {**arguments, **changes}.items() if name in names})
+
+    def checked(self) -> Options:
+        """Return them checked: alpha_H, the solver, beta and the trace's step as numbers and instances."""
+        alpha_W, alpha_H, l1_ratio = validation.check_alphas(self.alpha_W, self.alpha_H, self.l1_ratio)
+        engine = validation.check_choice("engine", self.engine, validation.ENGINES)
+        solver = check_solver(self.solver)
+        shuffle = validation.check_flag("shuffle", self.shuffle)
+        if shuffle and "shuffle" in {field.name for field in dataclasses.fields(solver)}:
+            solver = dataclasses.replace(solver, shuffle=True)  # type: ignore[call-arg]
+        n_threads = self.n_threads
+        if n_threads is not None:
+            from nmf_numba.compiled.threads import most_threads  # noqa: PLC0415  (imports Numba, which takes its time)
+
+            n_threads = validation.check_n_threads(n_threads, most_threads())
+        validation.check_random_state(self.random_state)
+        return dataclasses.replace(
+            self,
+            init=validation.check_init(self.init),
+            update_H=validation.check_flag("update_H", self.update_H),
+            solver=solver,
+            beta_loss=validation.check_beta(self.beta_loss),
+            tol=validation.check_number("tol", self.tol, low=0, accepted="a number >= 0"),
+            max_iter=validation.check_integer("max_iter", self.max_iter, low=1, accepted="an integer >= 1"),
+            alpha_W=alpha_W,
+            alpha_H=alpha_H,
+            l1_ratio=l1_ratio,
+            verbose=validation.check_verbose(self.verbose),
+            shuffle=shuffle,
+            engine=engine,
+            trace=validation.check_trace(self.trace),
+            callback=validation.check_callback(self.callback),
+            max_time=validation.check_max_time(self.max_time),
+            n_threads=n_threads,
+            every=validation.check_every(self.every, engine),
+        )
+
+
+DEFAULT = Options()
