@@ -23,9 +23,9 @@ from sphinx.util import logging
 
 import nmf_numba
 from nmf_numba.__main__ import losses
-from nmf_numba.iterate import STOPPING
 from nmf_numba.solvers import SOLVERS
 from nmf_numba.solvers.solver import Solver
+from nmf_numba.stopping import STOPPING
 
 logger = logging.getLogger(__name__)
 ROOT = Path(__file__).parents[2]
@@ -73,9 +73,9 @@ read the reference for what is computed, and the kernels for how.
 """
 
 
-def solver_page(solver: type[Solver]) -> tuple[str, str]:
+def solver_page(solver: Solver) -> tuple[str, str]:
     """Return the name of a solver's page and its text."""
-    folder = Path(inspect.getfile(solver)).parent
+    folder = Path(inspect.getfile(type(solver))).parent
     paths = [folder / name for name in ("notes.md", "reference.py", "kernels.py")]
     table = list(losses(solver))
     refused = [row for row in table if len(row) < 4]  # with the reason instead of layouts
@@ -83,7 +83,7 @@ def solver_page(solver: type[Solver]) -> tuple[str, str]:
     text = SOLVER.format(
         title=solver.title,
         name=solver.name,
-        doc=first_line(solver),
+        doc=first_line(type(solver)),
         rows="\n".join(f"| {' | '.join(row)} |" for row in table if row not in refused),
         refusal=refusal,
         stopping=lower_first(first_line(STOPPING[solver.stopping])),
@@ -231,7 +231,7 @@ def write_folder(folder: Path, texts: dict[str, str]) -> None:
 def write_pages(app: Sphinx) -> None:
     """Write all pages that are made."""
     docs = Path(app.srcdir)
-    write_folder(docs / "solvers", {f"{name}.md": text for name, text in map(solver_page, SOLVERS)})
+    write_folder(docs / "solvers", {f"{name}.md": text for name, text in map(solver_page, SOLVERS.values())})
     modules = public_names()
     api = {f"{module}.rst": module_page(module, names) for module, names in modules.items()}
     write_folder(docs / "api", {"index.rst": api_page(modules), **api})

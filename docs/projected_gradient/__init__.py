@@ -1,1 +1,1 @@
-"""Projected gradient, the example of "Add a solver". In the package, this folder would be nmf_numba/solvers/."""
+"""Projected gradient: one short step for all entries, the example of "How to add a solver"."""

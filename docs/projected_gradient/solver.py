@@ -1,18 +1,26 @@
-"""Projected gradient as a solver: composes reference.py's or kernels.py's functions into a row pass and an update."""
+"""Projected gradient as a solver: composes reference.py's or kernels.py's functions."""
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
 
 import numpy as np
 
 from nmf_numba.problem import Problem
-from nmf_numba.solvers.solver import Solver
-from nmf_numba.validation import Float
+from nmf_numba.solvers.solver import RowPassSolver, State, Sums
 
 
-class ProjectedGradient(Solver):
-    """A gradient step of safe length, then negative entries become zero."""
+@dataclasses.dataclass(frozen=True)
+class ProjectedGradient(RowPassSolver):
+    """Gradient steps of a length that is safe for every row; what becomes negative is set to zero.
+
+    Parameters
+    ----------
+    n_steps : int >= 1, default 1
+        Steps for the same H, and for the same sums.
+    """
+
+    n_steps: int = 1
 
     name = "pg"
     title = "Projected gradient"
@@ -22,30 +30,26 @@ class ProjectedGradient(Solver):
     )
     stopping = "violation"
 
-    @classmethod
-    def supports(cls, problem: Problem) -> str | None:
+    def supports(self, problem: Problem) -> str | None:
         """Only the Frobenius loss has the same curvature everywhere."""
         return None if problem.beta == 2 else f"beta_loss = {problem.beta}, only 'frobenius'. Use solver='mu'."
 
-    @classmethod
-    def descends(cls, problem: Problem) -> bool:
-        """The step is the minimiser of a function above the objective."""
-        return cls.supports(problem) is None
+    def descends(self, problem: Problem) -> bool:
+        """Each step minimises a function that lies above the objective."""
+        return self.supports(problem) is None
 
-    def row_pass(self, W: Float, Ht: Float, *, update_H: bool) -> tuple[float, Any]:
-        """Renew W; the sums are X'W and W'W."""
-        problem = self.problem
-        gram = self.functions.gram(Ht, problem.l2_W)
-        violation, *sums = self._row_pass(W, *problem.arrays, Ht, gram, problem.l1_W, update_H, self.bounds)
-        return violation, sums
+    def row_pass(self, problem: Problem, state: State) -> Sums:
+        """Update W; the sums are H's cross X'W and gram W'W, without penalties."""
+        twin, bounds = self.functions(problem), problem.bounds(state.W.shape[1])
+        row_pass = twin.row_pass_dense if problem.layout == "dense" else twin.row_pass_csr
+        gram = twin.gram(state.Ht, problem.l2_W)
+        violations, *sums = row_pass(state.W, *problem.arrays, state.Ht, gram, problem.l1_W, self.n_steps, bounds)
+        total = Sums.of_chunks(float(violations.sum()), problem.engine, *sums)
+        cross, gram = total.arrays
+        return Sums(total.violation, (np.ascontiguousarray(cross.T) if problem.layout == "dense" else cross, gram))
 
-    def update(self, Ht: Float, sums: Any) -> float:
-        """Renew Ht by the function that renews W."""
-        cross, gram = sums
-        l2 = np.diag(np.full(len(gram), self.problem.l2_H, gram.dtype))
-        return float(self.functions.update(Ht, gram + l2, cross - cross.dtype.type(self.problem.l1_H)))
-
-    def normal_equations(self, sums: Any) -> tuple[Float, Float]:
-        """The sums themselves: the objective then needs no pass over X."""
-        cross, gram = sums
-        return cross, gram
+    def update(self, problem: Problem, state: State, sums: Sums) -> float:
+        """Update Ht by the same function that updates W."""
+        cross, gram = sums.arrays
+        gram = gram + np.diag(np.full(len(gram), problem.l2_H, gram.dtype))
+        return float(self.functions(problem).update(state.Ht, gram, cross, problem.l1_H, self.n_steps))
