@@ -5,7 +5,7 @@ It is put into the page as text, so that its letters take the page's colour, lig
 
 from pathlib import Path
 
-READ, RENEWED, SUMS = "#0072B2", "#D55E00", "#009E73"  # Okabe and Ito's blue, vermillion and green
+READ, UPDATED, SUMS = "#0072B2", "#D55E00", "#009E73"  # Okabe and Ito's blue, vermillion and green
 CELL = 16  # px
 ROWS, FEATURES, K = 9, 10, 3  # of the matrices that are drawn
 BLOCK = (3, 6)  # rows of X that are read at the moment
@@ -51,7 +51,7 @@ def row_pass():
         text(LEFT_X + FEATURES * CELL / 2, TOP_X - 7, "X"),
     ]
     for first, last, shade, words in ((0, start, 0.35, "done"), (start, stop, 1, "now"), (stop, ROWS, None, "to come")):
-        top, colours = TOP_X + first * CELL, (None, None) if shade is None else (RENEWED, READ)
+        top, colours = TOP_X + first * CELL, (None, None) if shade is None else (UPDATED, READ)
         parts += [
             cells(LEFT_W, top, last - first, K, colours[0], shade or 1),
             cells(LEFT_X, top, last - first, FEATURES, colours[1], shade or 1),
@@ -69,11 +69,11 @@ def row_pass():
 def update():
     return [
         text(8, 20, "2. Update", "start", ' class="title"'),
-        text(LEFT_X + FEATURES * CELL / 2, TOP_H - 8, "H, renewed"),
-        cells(LEFT_X, TOP_H, K, FEATURES, RENEWED),
+        text(LEFT_X + FEATURES * CELL / 2, TOP_H - 8, "H, updated"),
+        cells(LEFT_X, TOP_H, K, FEATURES, UPDATED),
         text(LEFT_W + K * CELL / 2, TOP_X - 7, "W"),
         text(LEFT_X + FEATURES * CELL / 2, TOP_X - 7, "X"),
-        cells(LEFT_W, TOP_X, ROWS, K, RENEWED, 0.35),
+        cells(LEFT_W, TOP_X, ROWS, K, UPDATED, 0.35),
         f'<rect class="edge" stroke-dasharray="5 4" x="{LEFT_X}" y="{TOP_X}" width="{FEATURES * CELL}"'
         f' height="{ROWS * CELL}"/>',
         text(LEFT_X + FEATURES * CELL / 2, TOP_X + ROWS * CELL / 2 + 5, "not seen"),
@@ -98,8 +98,8 @@ def panel(label, parts):
 
 def picture():
     """Both panels, as HTML."""
-    first = panel("The row pass reads X block by block, renews rows of W and adds up sums for H", row_pass())
-    second = panel("The update renews H from the sums and does not see X", update())
+    first = panel("The row pass reads X block by block, updates rows of W and adds up sums for H", row_pass())
+    second = panel("The update computes a new H from the sums and does not see X", update())
     return f'<div class="ideas">\n{first}{second}</div>\n'
 
 
