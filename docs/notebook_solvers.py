@@ -20,7 +20,7 @@ class LineSearchState(State):
 
 @dataclasses.dataclass(frozen=True)
 class LineSearch(Solver):
-    """A gradient step of both factors at once, halved until the objective falls."""
+    """A gradient step of both factors at once, shortened until the objective falls."""
 
     shrink: float = 0.5  # an option
 
@@ -62,8 +62,9 @@ class ActiveSet(AlternatingSolver):
 
     def supports(self, problem):
         penalties = problem.l1_W, problem.l1_H, problem.l2_W, problem.l2_H
-        is_plain = problem.beta == 2 and problem.layout == "dense" and not any(penalties)
-        return None if is_plain else "a sparse X, penalties or another loss than 'frobenius'. Use solver='cd' or 'mu'."
+        if problem.beta == 2 and problem.layout == "dense" and not any(penalties):
+            return None
+        return "a sparse X, penalties or a loss other than 'frobenius'. Use solver='cd' or 'mu'."
 
     def renew(self, problem, W, Ht, state):
         for i in range(len(W)):
