@@ -34,8 +34,8 @@ from nmf_numba.files import (
     read_model,
     write_file,
 )
-from nmf_numba.problem import Problem
 from nmf_numba.options import check_solver
+from nmf_numba.problem import Problem
 from nmf_numba.solvers import SOLVERS
 from nmf_numba.solvers.solver import Solver
 from nmf_numba.table import Table
@@ -171,7 +171,7 @@ def losses(solver: Solver) -> Iterator[list[str]]:
     """Yield a row for each loss: what the solver says of tiny problems."""
     dense = np.ones((2, 2))
     matrices = {"dense": dense, "CSR": sparse.csr_array(dense)}
-    penalties: dict[str, dict[str, float]] = {
+    penalties: dict[str, dict[str, Any]] = {
         "no penalty": {},
         "L1": {"l1_W": 1.0, "l1_H": 1.0},
         "L2": {"l2_W": 1.0, "l2_H": 1.0},
@@ -312,7 +312,10 @@ def add_shared(parser: argparse.ArgumentParser, *, tol: float) -> None:
 def add_output(parser: argparse.ArgumentParser) -> None:
     """Add the options of what a fit shows and writes."""
     add = parser.add_argument
-    add("--trace", action="store_true", help="record the objective of every iteration: shown, and part of --out")
+    add(
+        "--trace", type=int, nargs="?", const=True, default=False, metavar="N",
+        help="record the objective of every iteration, or of every N: shown, and part of --out",
+    )  # fmt: skip
     add("--out", metavar="FILE.npz", help="write W, H and how they were made: a model")
     add("--overwrite", action="store_true", help="replace an existing --out")
     progress = parser.add_mutually_exclusive_group()

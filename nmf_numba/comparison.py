@@ -193,10 +193,10 @@ def compare(
 
 
 def _names(argument: str, names: Any) -> list[Any]:
-    names = [names] if isinstance(names, (str, Solver)) else list(names)
-    if not names:
+    listed = [names] if isinstance(names, (str, Solver)) else list(names)
+    if not listed:
         raise ValueError(f"{argument} is empty. Name at least one.")
-    return names
+    return listed
 
 
 def _fit_sklearn(run: Run, options: Options) -> Factorization:
@@ -204,7 +204,7 @@ def _fit_sklearn(run: Run, options: Options) -> Factorization:
     validation.check_installed("sklearn", "engines = 'scikit-learn'")
     from sklearn.decomposition import non_negative_factorization  # noqa: PLC0415  (an extra)
 
-    names = "init solver beta_loss tol alpha_W alpha_H l1_ratio random_state shuffle".split()
+    names = ["init", "solver", "beta_loss", "tol", "alpha_W", "alpha_H", "l1_ratio", "random_state", "shuffle"]
     keywords = {name: getattr(options, name) for name in names}
     rows = [(0, 0.0, math.nan, evaluate(run.problem, run.W, run.Ht))]
     n_iter, following, seconds = 1, 2, 0.0

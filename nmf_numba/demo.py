@@ -16,11 +16,10 @@ from nmf_numba import validation
 from nmf_numba.datasets import DATASETS, Dataset
 from nmf_numba.files import check_output, free_path, write_file
 from nmf_numba.loop import iterate
-from nmf_numba.plotting import plot_activations, plot_components, plot_convergence
-from nmf_numba.problem import Problem
 from nmf_numba.options import check_solver
+from nmf_numba.plotting import plot_activations, plot_components, plot_convergence
+from nmf_numba.problem import Float, Problem
 from nmf_numba.trace import Trace
-from nmf_numba.problem import Float
 
 FIGURES = ("digits-components.png", "piano-components.png", "convergence.png")
 N_COMPONENTS = {"digits": 16, "piano": 8}

@@ -50,7 +50,9 @@ class Factorization:
             raise ValueError("resume goes on from the factors of a result: leave out W, H and init.")
         shape = len(self.W), self.H.shape[1]
         if X.shape != shape or X.dtype != self.W.dtype:
-            raise ValueError(f"resume comes from a fit of an X of shape {shape}, {self.W.dtype}. Found {X.shape}, {X.dtype}.")
+            raise ValueError(
+                f"resume comes from a fit of an X of shape {shape}, {self.W.dtype}. Found {X.shape}, {X.dtype}."
+            )
         return self._state.copy()
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import linalg
 
 from nmf_numba import validation
 from nmf_numba.problem import Float, Matrix, mean_of

@@ -8,8 +8,8 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +20,6 @@ from nmf_numba.options import DEFAULT, Options
 from nmf_numba.problem import Float, Problem
 from nmf_numba.solvers.solver import Coordinate, Solver, State
 from nmf_numba.stopping import STOPPING, TEST_EVERY
-
-if TYPE_CHECKING:
-    from nmf_numba.factorization import Factorization
 
 WARM_UP_ROWS = 4096  # of H transposed: so many that it is updated in chunks
 SAY_AFTER = 1.0  # seconds of compilation
@@ -175,26 +172,25 @@ class Run:
             timer.cancel()
         _compiled.add(kind)
 
-    def iteration(self, n_iter: int, state: State) -> Iterator[tuple[State, Step | None]]:
-        """Do one iteration: yield the state after each part of it, with a step if the part is shown; the whole last."""
-        every = self.options.every
-        if every == "coordinate":
-            violation = 0.0
-            entries = self.solver.coordinates(self.problem, state)
+    def parts(self, n_iter: int, state: State) -> Generator[Step, None, tuple[State, str | None]]:
+        """Do one iteration and yield a step for each part of it that `every` wants to see but the last.
+
+        It returns the state after the iteration, and which half the last part was.
+        """
+        if self.options.every == "coordinate":
+            entries, violation = self.solver.coordinates(self.problem, state), 0.0
             while (coordinate := self.timed(next, entries, None)) is not None:
                 violation += coordinate.violation
-                yield state, self.step(n_iter, state, violation, coordinate=coordinate)
+                yield self.step(n_iter, state, violation, coordinate=coordinate)
             state.violation = violation
-            yield state, None
-        elif every == "half":
-            parts = self.solver.halves(self.problem, state)
-            half, after = self.timed(next, parts)
-            while (following := self.timed(next, parts, None)) is not None:
-                yield after, self.step(n_iter, after, after.violation, half=half)
-                half, after = following
-            yield after, self.step(n_iter, after, after.violation, half=half)
-        else:
-            yield self.timed(self.solver.step, self.problem, state), None
+            return state, None
+        halves, last = self.solver.halves(self.problem, state), "H" if self.problem.update_H else "W"
+        half, state = self.timed(next, halves)
+        while half not in (last, None):
+            yield self.step(n_iter, state, state.violation, half=half)
+            half, state = self.timed(next, halves)
+        self.timed(list, halves)  # nothing is left but what a solver does after its last half
+        return state, half
 
     def step(self, n_iter: int, state: State, violation: float, **more: Any) -> Step:
         """Return where the run stands; W and H are views of arrays that the next iteration changes."""
@@ -226,18 +222,13 @@ class Run:
         state = self.state or self.timed(self.solver.init, problem, self.W, self.Ht, self.rng)
         state.violation = math.nan
         for n_iter in range(options.max_iter + 1):
-            shown: Step | None = None
+            half = None
             if n_iter > 0 and options.every == "iteration":
                 state = self.timed(self.solver.step, problem, state)
             elif n_iter > 0:
-                parts = self.iteration(n_iter, state)
-                state, shown = next(parts)
-                for after, following in parts:
-                    if shown is not None:
-                        yield shown
-                    state, shown = after, following
+                state, half = yield from self.parts(n_iter, state)
             self.state = state
-            step = shown or self.step(n_iter, state, state.violation)
+            step = self.step(n_iter, state, state.violation, half=half)
             if n_iter % TEST_EVERY == 0 or n_iter == options.max_iter or not math.isfinite(state.violation):
                 factors = (state.W, state.Ht) if problem.update_H else (state.W,)
                 validation.check_finite(factors, n_iter)
@@ -252,7 +243,9 @@ class Run:
 
 def _say_that_it_compiles() -> None:
     if not _said and sys.stderr is not None:
-        _said.append("nmf-numba compiles its loops for this kind of data, once on this machine; this takes some seconds.")
+        _said.append(
+            "nmf-numba compiles its loops for this kind of data, once on this machine; this takes some seconds."
+        )
         print(_said[0], file=sys.stderr, flush=True)
 
 
@@ -261,8 +254,7 @@ def prepare(X: Any, options: Options) -> Run:
     given, options = options, options.checked()
     solver, beta = options.solver, options.beta_loss
     alphas = options.alpha_W, options.alpha_H, options.l1_ratio
-    more = {"update_H": options.update_H, "engine": options.engine}
-    problem = Problem.scaled(validation.check_X(X), beta, *alphas, **more)
+    problem = Problem.scaled(validation.check_X(X), beta, *alphas, update_H=options.update_H, engine=options.engine)
     X = problem.X
     refusal = solver.supports(problem)
     if refusal is not None:
@@ -279,7 +271,7 @@ def prepare(X: Any, options: Options) -> Run:
         state = options.resume.state_for(X, solver, given)
         return Run(problem, solver, state.W, state.Ht, state.rng, options, state)
 
-    W, H, n_components = _start(problem, options)
+    W, H = _start(problem, options)
     if largest > 0 and W.max() > 0:
         start = float(W.max()) * float(H.max())
         validation.check_scale(start, f"W @ H at the start (init={options.init!r})", X.dtype, degree)
@@ -287,8 +279,8 @@ def prepare(X: Any, options: Options) -> Run:
     return Run(problem, solver, np.ascontiguousarray(W), _transposed(H, options.engine), rng, options)
 
 
-def _start(problem: Problem, options: Options) -> tuple[Float, Float, int]:
-    """Return W and H to start from, and the number of components."""
+def _start(problem: Problem, options: Options) -> tuple[Float, Float]:
+    """Return W and H to start from."""
     X, solver, init = problem.X, options.solver, options.init
     if init == "custom" or not options.update_H:
         W, H, n_components = validation.check_custom(
@@ -296,13 +288,13 @@ def _start(problem: Problem, options: Options) -> tuple[Float, Float, int]:
         )
         if W is None:
             W = np.full((X.shape[0], n_components), solver.start_of_W(problem, n_components), X.dtype)
-        return W, H, n_components
+        return W, H
     if options.W is not None or options.H is not None:
         validation.warn_ignored()
     n_components = validation.check_n_components(options.n_components, X.shape[1], given=None)
     if init == "nndsvd" and solver.keeps_zeros:
         validation.warn_zeros_stay(solver.name)
-    return *make_start(X, n_components, init, options.random_state), n_components
+    return make_start(X, n_components, init, options.random_state)
 
 
 def _transposed(H: Float, engine: str) -> Float:
@@ -339,7 +331,7 @@ def iterate(
     max_time: float | None = DEFAULT.max_time,
     callback: Callable[[Step], object] | None = DEFAULT.callback,
     every: str = DEFAULT.every,
-    resume: Factorization | None = DEFAULT.resume,
+    resume: Any = DEFAULT.resume,
 ) -> Iterator[Step]:
     """Yield a `Step` for the start and for every iteration of a fit.
 
@@ -351,8 +343,9 @@ def iterate(
 verbose, shuffle, engine, n_threads, max_time, callback, resume
         As for `fit`.
     every : {'iteration', 'half', 'coordinate'}, default 'iteration'
-        'half': there is a step after W is updated, and one after H is, if the solver has such halves. 'coordinate', for 'cd' with engine='reference':
-        also one after every single entry is updated, with its component, row, gradient, curvature, old and new value.
+        'half': there is a step after W is updated, and one after H is, if the solver has such halves. 'coordinate', for
+        'cd' with engine='reference': also one after every single entry is updated, with its component, row, gradient,
+        curvature, old and new value.
 
     Yields
     ------

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nmf_numba import validation
 from nmf_numba.solvers import SOLVERS
 from nmf_numba.solvers.solver import Solver
-
-if TYPE_CHECKING:
-    from nmf_numba.factorization import Factorization
 
 
 def check_solver(value: object) -> Solver:
@@ -48,7 +45,7 @@ class Options:
     max_time: Any = None
     n_threads: int | None = None
     every: str = "iteration"
-    resume: Factorization | None = None
+    resume: Any = None  # a Factorization
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any], **changes: Any) -> Options:

@@ -74,9 +74,7 @@ class Problem:
         )
 
     @classmethod
-    def scaled(
-        cls, X: Matrix, beta: float, alpha_W: float, alpha_H: float, l1_ratio: float, **more: Any
-    ) -> Problem:
+    def scaled(cls, X: Matrix, beta: float, alpha_W: float, alpha_H: float, l1_ratio: float, **more: Any) -> Problem:
         """Turn strengths into penalties: W's are multiplied by n_features, H's by n_samples."""
         n_samples, n_features = X.shape
         return cls(
@@ -100,8 +98,9 @@ class Problem:
         """The problem of X transposed, with W and H in each other's place; made once, and kept."""
         if "transposed" not in self._made:
             X = sparse.csr_array(self.X.T) if self.layout == "csr" else np.ascontiguousarray(self.X.T)
-            swapped = {"l1_W": self.l1_H, "l1_H": self.l1_W, "l2_W": self.l2_H, "l2_H": self.l2_W}
-            self._made["transposed"] = dataclasses.replace(self, X=_read_only(X), **swapped)
+            self._made["transposed"] = dataclasses.replace(
+                self, X=_read_only(X), l1_W=self.l1_H, l1_H=self.l1_W, l2_W=self.l2_H, l2_H=self.l2_W
+            )
         made: Problem = self._made["transposed"]
         return made
 
@@ -112,7 +111,11 @@ class Problem:
         X, stop = self.X, min(stop, self.X.shape[0])
         stored = slice(X.indptr[start], X.indptr[stop])
         part = sparse.csr_array((stop - start, X.shape[1]), dtype=X.dtype)
-        part.data, part.indices, part.indptr = X.data[stored], X.indices[stored], X.indptr[start : stop + 1] - stored.start
+        part.data, part.indices, part.indptr = (
+            X.data[stored],
+            X.indices[stored],
+            X.indptr[start : stop + 1] - stored.start,
+        )
         return dataclasses.replace(self, X=_read_only(part))
 
     def tiny(self, n_features: int) -> Problem:

@@ -39,4 +39,7 @@ def tasks() -> Iterator[tuple[str, Any]]:
                 yield name, run.warm_up
         for beta in BETAS:
             of_beta = dataclasses.replace(problem, beta=beta)
-            yield f"objective, beta = {beta:g}: {layout}, {np.dtype(dtype)}", lambda p=of_beta, W=W, Ht=Ht: evaluate(p, W, Ht)
+            yield (
+                f"objective, beta = {beta:g}: {layout}, {np.dtype(dtype)}",
+                lambda p=of_beta, W=W, Ht=Ht: evaluate(p, W, Ht),
+            )

@@ -17,7 +17,7 @@ from scipy import sparse
 
 from nmf_numba import non_negative_factorization, objective
 from nmf_numba.problem import Problem
-from nmf_numba.solvers import get_solver
+from nmf_numba.solvers import SOLVERS
 from nmf_numba.validation import check_X
 
 FORMATS = ("csr", "csc", "coo", "lil", "dok", "bsr", "dia")
@@ -115,7 +115,7 @@ def check_descent(X: Any, parameters: dict[str, Any], W: Any, H: Any) -> None:
     problem = Problem.scaled(
         X, float(beta), alpha_W, alpha_W if alpha_H == "same" else alpha_H, options.get("l1_ratio", 0.0)
     )
-    solver = get_solver(parameters.get("solver", "cd"))
+    solver = SOLVERS[parameters.get("solver", "cd")]
     product = np.asarray(W, float) @ np.asarray(H, float)
     if not solver.descends(problem) or X.dtype != np.float64 or min(product.min(), W.min(), H.min()) < FLOORS:
         return

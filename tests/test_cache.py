@@ -14,10 +14,11 @@ import nmf_numba
 
 PROGRAM = """
 import numpy as np
-from nmf_numba import _jit, beta_divergence
+from nmf_numba import beta_divergence
+from nmf_numba.compiled import jit
 
 X = np.ones((4, 3)) + np.eye(4, 3)
-print(beta_divergence(X, np.ones((4, 1)), np.ones((1, 3)), 2), _jit.cache_folder())
+print(beta_divergence(X, np.ones((4, 1)), np.ones((1, 3)), 2), jit.cache_folder())
 """
 
 
@@ -62,8 +63,8 @@ def test_damaged_files_are_compiled_anew(cache: Path, suffix: str) -> None:
 def test_code_under_the_wrong_types_is_not_called(cache: Path) -> None:
     """Two processes that save at once can leave one's code where the index has the other's: here they are swapped."""
     saved = files(cache, "nbc")
-    path = next(path for path in saved if path.name.startswith("kernels._rows_dense"))
-    other = next(path for path in saved if path.name.startswith("kernels._sums"))
+    path = next(path for path in saved if path.name.startswith("kernels.all_dense"))
+    other = next(path for path in saved if path.name.startswith("kernels.line_divergence"))
     path.write_bytes(other.read_bytes())
     assert run(cache)[0] == "1.5"
 

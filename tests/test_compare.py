@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nmf_numba import compare, fit
-from nmf_numba.compare import Comparison
+from nmf_numba.comparison import Comparison
 from nmf_numba.datasets import load_digits
 
 X = load_digits().X[:120] + 0.0

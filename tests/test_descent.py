@@ -16,7 +16,7 @@ from scipy.special import kl_div
 
 from nmf_numba import beta_divergence, iterate, non_negative_factorization, objective
 from nmf_numba.problem import Problem
-from nmf_numba.solvers import SOLVERS, get_solver
+from nmf_numba.solvers import SOLVERS
 from nmf_numba.validation import check_X
 
 BETAS = [2, 1, 0, 0.5, 1.5, 3, -1]
@@ -48,7 +48,7 @@ def make_problem(X: Any, beta: float, penalty: dict[str, float]) -> Problem:
 def claims() -> list[Any]:
     """Every solver, loss, penalty and layout for which descent is claimed."""
     found = []
-    for solver in SOLVERS:
+    for solver in SOLVERS.values():
         for beta in BETAS:
             for name, penalty in PENALTIES.items():
                 for layout in LAYOUTS:
@@ -104,7 +104,7 @@ def test_reference_falls(solver: str, beta: float, penalty: dict[str, float], la
 
 
 @pytest.mark.parametrize("init", ["nndsvd", "nndsvda", "nndsvdar"])
-@pytest.mark.parametrize("solver", [solver.name for solver in SOLVERS])
+@pytest.mark.parametrize("solver", SOLVERS)
 def test_falls_from_every_start(solver: str, init: str) -> None:
     X = make_X("dense", 2)
     if solver == "mu" and init == "nndsvd":
@@ -122,7 +122,7 @@ def test_shuffled_components_fall_too() -> None:
 @pytest.mark.parametrize("beta", BETAS)
 def test_float32_falls_at_first(beta: float) -> None:
     """Later its rounding, 6e-8 of the factors, is larger than a step."""
-    for solver in SOLVERS:
+    for solver in SOLVERS.values():
         X = make_X("dense", beta).astype(np.float32)
         if solver.supports(make_problem(X, beta, {})) is None:
             found = totals(X, 20, solver=solver.name, beta_loss=beta)
@@ -133,7 +133,7 @@ def test_float32_falls_at_first(beta: float) -> None:
 def test_what_is_claimed() -> None:
     """Where it is proven, no more and no less."""
     X = make_X("dense", 2)
-    cd, mu = get_solver("cd"), get_solver("mu")
+    cd, mu = SOLVERS["cd"], SOLVERS["mu"]
     for penalty in PENALTIES.values():
         assert cd.descends(make_problem(X, 2, penalty))
         assert not cd.descends(make_problem(X, 1.5, penalty))
@@ -161,7 +161,7 @@ def test_an_l2_penalty_can_raise_the_objective_in_one_update(twin: str) -> None:
         return math.log(1 / (w * h)) - 1 + w * h + 0.5 * l2 * h**2
 
     H = np.array([[h]])
-    update(H, np.array([[1 / h]]), np.array([[w]]), 0.0, l2, 1.0, 2.0**-52)
+    update(H, np.array([[1 / h]]), np.array([[w]]), (0.0, l2), 1.0, 2.0**-52)
     assert H[0, 0] == pytest.approx(h * (1 / h) / (w + l2 * h), rel=1e-12)
     assert total(h) == pytest.approx(3.616, abs=1e-3)
     assert total(H[0, 0]) == pytest.approx(4.137, abs=1e-3)
@@ -175,7 +175,7 @@ def test_an_l2_penalty_can_raise_the_objective_in_a_whole_iteration() -> None:
     before, after = (objective(X, *factors, beta_loss=1, **penalty).total for factors in ((W, H), found[:2]))
     assert before == pytest.approx(10.5129, abs=1e-4)
     assert after == pytest.approx(12500.0, rel=1e-4)
-    assert not get_solver("mu").descends(make_problem(np.array(X), 1, penalty))
+    assert not SOLVERS["mu"].descends(make_problem(np.array(X), 1, penalty))
 
 
 # The objective against formulas written down independently

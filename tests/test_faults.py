@@ -32,7 +32,7 @@ FIT = ["fit", "x.npy", "-k", "4", "--engine", "reference", "--tol", "0", "--max-
 FIT += ["--out", "model.npz", "--overwrite"]
 
 SAY_WHEN_IT_FITS = """
-from nmf_numba.iterate import Run
+from nmf_numba.loop import Run
 step = Run.step
 Run.step = lambda *arguments, **more: print("fits", flush=True) or step(*arguments, **more)
 """

@@ -13,7 +13,8 @@ import pytest
 import threadpoolctl
 from scipy import sparse
 
-from nmf_numba import _jit, fit, iterate
+from nmf_numba import fit, iterate
+from nmf_numba.compiled import threads as pools
 from nmf_numba.problem import Problem
 from nmf_numba.validation import check_X
 
@@ -50,25 +51,6 @@ def test_the_problem_is_split():
     """Otherwise nothing below runs in parallel."""
     for layout in ("dense", "csr"):
         assert len(Problem(check_X(make_X(layout))).bounds(20)) > 3
-
-
-@pytest.mark.parametrize("name", ["largest", "squared_norm"])
-def test_threads_look_at_their_X_at_once(monkeypatch, name):
-    """Python 3.11's functools.cached_property lets them wait for each other."""
-    together = threading.Barrier(2, timeout=5)
-    seen = []
-
-    def arrays(problem):
-        together.wait()  # breaks if the other thread can't come here too
-        return (problem.X,)
-
-    monkeypatch.setattr(Problem, "arrays", property(arrays))
-    threads = [threading.Thread(target=lambda: seen.append(getattr(Problem(np.ones((2, 3))), name))) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(seen) == 2
 
 
 def run(script, **environment):
@@ -143,17 +125,17 @@ def fork_while_a_fit(when):
         inside.set()
         go_on.wait()
 
-    def held(library, n_threads):
-        set_threads(library, n_threads)
-        if n_threads == 1 and threading.current_thread() is not threading.main_thread():
-            wait(library)
+    def held(these, n_threads):
+        set_blas(these, n_threads)
+        if set(n_threads) == {1} and threading.current_thread() is not threading.main_thread():
+            wait(None)
 
     with threadpoolctl.threadpool_limits(2, user_api="blas"):
         expected = digest("cd", 2.0, "dense")
         inside, go_on = threading.Event(), threading.Event()
-        set_threads, options = _jit._OneBlasThread.set, {}
+        set_blas, options = pools._Pools.set_blas, {}
         if when == "begins":
-            _jit._OneBlasThread.set = staticmethod(held)
+            pools._Pools.set_blas = held
         else:
             options["callback"] = wait
         thread = threading.Thread(target=digest, args=("cd", 2.0, "dense"), kwargs=options)

@@ -16,7 +16,7 @@ CHUNK = 1024  # rows of a factor in a chunk, where X is not seen
 def empty_sums(n_chunks, n_rows, n_columns, like):
     """Return room for each chunk's sum, (n_chunks, n_rows, n_columns), of like's dtype.
 
-    The array begins with a cache line of 64 bytes: a row of 20 doubles then lies in three lines, not in four. For a CSR,
+    The array begins with a cache line of 64 bytes, so a row of 20 doubles lies in three lines, not in four. For a CSR,
     which reads and writes such rows at random, an iteration takes a tenth less time (`python -m benchmarks speed`).
     """
     size, item = n_chunks * n_rows * n_columns, like.itemsize

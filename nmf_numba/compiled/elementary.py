@@ -1,7 +1,7 @@
 """Logarithms and powers of single numbers, which become vectors in the loop that calls them.
 
-The C library's functions take one number at a time: 10 to 20 ns for a power, where these take 1 to 2. Numba's cache does
-not notice a change in another file: after one here, delete the cached kernels (`nmf-numba warmup` says where they are).
+The C library's functions take one number at a time, 10 to 20 ns for a power, where these take 1 to 2. Numba's cache
+does not notice a change in another file: after one here, delete the cached kernels (`nmf-numba warmup` says where).
 """
 
 import numpy as np
@@ -84,8 +84,8 @@ def _two_to(shifted):
 
 @inlined
 def expm1(x):
-    """Exp(x) - 1, accurate also near 0; what is beyond float64 becomes its largest number."""
-    x = min(max(x, -745.0), 709.78)
+    """Exp(x) - 1, accurate also near 0; what is beyond float64 becomes 1e308."""
+    x = min(max(x, -745.0), 709.4)
     y = x * LOG2_E
     shifted = y + ROUND
     r = (x - (shifted - ROUND) * LN2_HIGH - (shifted - ROUND) * LN2_LOW) * LOG2_E

@@ -45,7 +45,7 @@ def _guarded(dispatcher: Any) -> Any:
     """Let no fault of the cache reach a fit: what can't be loaded is compiled, what can't be saved is not.
 
     Files may be damaged, or the disk full. And of two processes that save at once, one may leave its code under the
-    other's types. Numba has no public hook for this: where `_cache` is gone, its own handling of errors is what is left.
+    other's types. Numba has no public hook for this: where `_cache` is gone, its own handling of errors is left.
     """
     cache = getattr(dispatcher, "_cache", None)
     load, save = getattr(cache, "load_overload", None), getattr(cache, "save_overload", None)

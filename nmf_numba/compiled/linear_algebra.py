@@ -6,6 +6,7 @@ can run them too. A test compares both. The environment variable NMF_NUMBA_PLAIN
 """
 
 import os
+import types
 
 from numba import config
 
@@ -44,6 +45,8 @@ def products(w, columns, Ht, wh):
             total += w[t] * Ht[columns[q], t]
         wh[q] = total
 
+
+PLAIN = types.SimpleNamespace(product=product, gather=gather, scatter=scatter, products=products)
 
 try:
     if config.DISABLE_JIT or os.environ.get("NMF_NUMBA_PLAIN_LOOPS") == "1":

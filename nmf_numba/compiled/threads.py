@@ -6,7 +6,6 @@ import contextlib
 import importlib
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Iterator

@@ -235,7 +235,7 @@ def _define(function: Any, generate: Any) -> None:
     it would double the time of a first fit.
     """
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def code(typing_context: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
         def lower(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             kinds = zip(signature.args, values, strict=True)
@@ -247,9 +247,9 @@ def _define(function: Any, generate: Any) -> None:
     def body(a: Any, b: Any, c: Any, d: Any) -> None:
         code(a, b, c, d)
 
-    type_callable(function)(lambda context: lambda a, b, c, d: types.none(a, b, c, d))
+    type_callable(function)(lambda context: lambda a, b, c, d: types.none(a, b, c, d))  # noqa: PLW0108
 
-    @lower_builtin(function, types.VarArg(types.Any))  # type: ignore[untyped-decorator]
+    @lower_builtin(function, types.VarArg(types.Any))
     def lower(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         kinds = [types.Array(k.dtype, k.ndim, "A") if isinstance(k, types.Array) else k for k in signature.args]
         return context.compile_internal(builder, body, types.none(*kinds), values)

@@ -28,6 +28,7 @@ except ImportError:  # before scikit-learn 1.6
 
 DTYPES = [np.float64, np.float32]
 
+
 class ConvergenceWarning(validation.ConvergenceWarning, exceptions.ConvergenceWarning):
     """max_iter was reached before the stopping rule was met: this package's warning, and scikit-learn's."""
 

@@ -13,10 +13,10 @@ from nmf_numba import validation
 from nmf_numba.estimators.base import ConvergenceWarning, Factorizer
 from nmf_numba.loop import Reporter, Run, Step
 from nmf_numba.losses.objective import Objective, evaluate
-from nmf_numba.solvers.solver import State
-from nmf_numba.trace import Trace
 from nmf_numba.options import DEFAULT
 from nmf_numba.problem import Float, Problem
+from nmf_numba.solvers.solver import State
+from nmf_numba.trace import Trace
 
 
 class _Improvement:

@@ -13,9 +13,9 @@ from nmf_numba import validation
 from nmf_numba.estimators.base import ConvergenceWarning, Factorizer
 from nmf_numba.loop import Run, Step
 from nmf_numba.options import DEFAULT
+from nmf_numba.problem import Float
 from nmf_numba.solvers.solver import Solver
 from nmf_numba.trace import Trace
-from nmf_numba.problem import Float
 
 
 class NMF(Factorizer):
@@ -37,8 +37,8 @@ class NMF(Factorizer):
     callback : callable or None, default None
         Called after every iteration of a fit with a `Step`. The fit ends if it returns something true.
     trace : bool or int >= 1, default False
-        True: evaluate the objective at every iteration; 10: at every tenth. False: only where the stopping rule asks for
-        it, and at the end.
+        True: evaluate the objective at every iteration; 10: at every tenth. False: only where the stopping rule asks
+        for it, and at the end.
 
     Attributes
     ----------

@@ -17,49 +17,51 @@ from nmf_numba.compiled.linear_algebra import product, products
 FLOOR = 2.0**-23  # as in reference.py
 ENTRIES = 1 << 15  # entries of WH in a block: 256 KB
 ROWS = 10  # rows in a block, at least: the product takes so many at once
+TINY = 1e-300  # keeps 1/s finite at s = 0, where it is multiplied by s
 CANCELLED = 1e-5  # a difference that is smaller than this share of its terms has too few digits left
 
 
 @inlined
-def _parts(x, y, floor):
-    """The larger of x and y, their ratio s, and log(s)."""
+def _ratio(x, y, floor):
+    """y raised to the floor where x > 0, the larger of x and y, and their ratio s."""
     y = max(y, floor) if x > 0 else y
     m = max(x, y)
-    s = min(x, y) / m if m > 0 else 1.0
-    return y, m, s, log(s)
+    return y, m, min(x, y) / m if m > 0 else 1.0
 
 
 @inlined
-def _entry(x, y, s, q, beta):
-    """(2) or (3) without the power of m."""
-    u = s - 1.0
-    more = u - q * (1.0 - (beta - 1.0) * u)
-    if beta >= 0.5:
-        return max(s * q - u if x <= y else more, 0.0) / beta
-    return min(q - u if x <= y else more / s, 0.0) / (beta - 1.0)
+def _share(x, y, s, q, q_less):
+    """(2) without the power of m, from q_beta and q_(beta-1)."""
+    return max(q - q_less if x >= y else s * q_less - q, 0.0)
 
 
 @kernel
 def line_divergence(x, y, beta):
-    """Return the sum of d(x | y) over two lines of entries; y is in float64."""
+    """Return the sum of d(x | y) over two lines of entries, in float64."""
     total, n = 0.0, len(y)
     if beta == 2:
         for j in range(n):
-            residual = x[j] - y[j]
+            residual = np.float64(x[j]) - np.float64(y[j])
             total += 0.5 * residual * residual
-    elif beta == 0 or beta == 1:
+    elif beta == 1:
         for j in range(n):
             x_j = np.float64(x[j])
-            y_j, m, s, log_s = _parts(x_j, y[j], FLOOR)
-            total += (m if beta == 1 else 1.0) * _entry(x_j, y_j, s, log_s, beta)
+            y_j, m, s = _ratio(x_j, np.float64(y[j]), FLOOR)
+            total += m * _share(x_j, y_j, s, s - 1.0, log(s))
+    elif beta == 0:
+        for j in range(n):
+            x_j = np.float64(x[j])
+            y_j, m, s = _ratio(x_j, np.float64(y[j]), FLOOR)
+            total += _share(x_j, y_j, s, log(s), (s - 1.0) / max(s, TINY))
     else:
-        floor, a = FLOOR if beta <= 1 else 0.0, beta - 1 if beta >= 0.5 else beta
-        high, low = split(beta)
+        floor, a, (high, low) = FLOOR if beta <= 1 else 0.0, beta - 1.0, split(beta)
         for j in range(n):
             x_j = np.float64(x[j])
-            y_j, m, s, log_s = _parts(x_j, y[j], floor)
-            q = (expm1(a * log_s) if s > 0 else -1.0) / a
-            total += power(m, high, low) * _entry(x_j, y_j, s, q, beta)
+            y_j, m, s = _ratio(x_j, np.float64(y[j]), floor)
+            log_s = log(s)
+            q, q_less = (expm1(beta * log_s), expm1(a * log_s)) if s > 0 else (-1.0, -1.0)
+            share = _share(x_j, y_j, s, q / beta, q_less / a)
+            total += power(m, high, low) * share if share > 0 else 0.0  # also where the power is infinite
     return total
 
 
@@ -115,7 +117,7 @@ def all_dense(X, W, Ht, beta, bounds):
     totals, H = np.zeros(len(bounds) - 1), transposed(Ht)
     block = max(ROWS, ENTRIES // len(Ht))
     for c in prange(len(bounds) - 1):
-        buffer = np.empty((block, H.shape[1]))
+        buffer = np.empty((block, H.shape[1]), W.dtype)
         for start in range(bounds[c], bounds[c + 1], block):
             stop = min(start + block, bounds[c + 1])
             WH = buffer[: stop - start]
@@ -130,7 +132,7 @@ def all_csr(indptr, indices, data, W, Ht, beta, bounds):
     totals, H = np.zeros(len(bounds) - 1), transposed(Ht)
     block = max(ROWS, ENTRIES // len(Ht))
     for c in prange(len(bounds) - 1):
-        buffer, x = np.empty((block, H.shape[1])), np.zeros(H.shape[1], data.dtype)
+        buffer, x = np.empty((block, H.shape[1]), W.dtype), np.zeros(H.shape[1], data.dtype)
         for start in range(bounds[c], bounds[c + 1], block):
             stop = min(start + block, bounds[c + 1])
             product(buffer[: stop - start], W[start:stop], H, False)
@@ -148,13 +150,14 @@ def only_stored_csr(indptr, indices, data, W, Ht, beta, bounds):
     """Return for each chunk the sum over stored entries of d(x | y) - d(0 | y), and how large the terms of it are."""
     totals, sizes = np.zeros(len(bounds) - 1), np.zeros(len(bounds) - 1)
     for c in prange(len(bounds) - 1):
-        y = np.empty(len(Ht))
+        y = np.empty(len(Ht), W.dtype)
         for i in range(bounds[c], bounds[c + 1]):
             x, wh = data[indptr[i] : indptr[i + 1]], y[: indptr[i + 1] - indptr[i]]
             products(W[i], indices[indptr[i] : indptr[i + 1]], Ht, wh)
             of_zeros = 0.0
             for q in range(len(wh)):
-                of_zeros += wh[q] if beta == 1 else 0.5 * wh[q] * wh[q]
+                y_q = np.float64(wh[q])
+                of_zeros += y_q if beta == 1 else 0.5 * y_q * y_q
             share = line_divergence(x, wh, beta)
             totals[c] += share - of_zeros
             sizes[c] += share + of_zeros
@@ -170,7 +173,11 @@ def divergence_csr(indptr, indices, data, W, Ht, beta, bounds):
     """Stored entries for beta = 2 and 1, unless cancellation forbids it, else all entries."""
     if beta in (1, 2):
         totals, sizes = only_stored_csr(indptr, indices, data, W, Ht, beta, bounds)
-        zeros = 0.5 * float(np.vdot(gram_matrix(W), gram_matrix(Ht))) if beta == 2 else float(W.sum(0) @ Ht.sum(0))
+        zeros = (
+            0.5 * float(np.vdot(gram_matrix(W), gram_matrix(Ht)))
+            if beta == 2
+            else float(W.sum(0, np.float64) @ Ht.sum(0, np.float64))
+        )
         total, size = zeros + float(totals.sum()), zeros + float(sizes.sum())
         if np.isfinite(size) and total > CANCELLED * size:
             return total

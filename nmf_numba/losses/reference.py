@@ -4,23 +4,28 @@
     beta = 2:  (x - y)^2 / 2        beta = 1:  x log(x/y) - x + y        beta = 0:  x/y - log(x/y) - 1
 
 D(X, WH) is the sum of d(X_ij | (WH)_ij) over all entries. Computed as it stands, (1) loses its digits where x is close
-to y, or beta to 0 or 1: nearly equal terms cancel. With m the larger of x and y, s = (the smaller) / m, u = s - 1 and
-q_a = (s^a - 1) / a, whose limit for a = 0 is log(s), the same d is
+to y, or beta to 0 or 1: nearly equal terms cancel. With m the larger of x and y, and s the smaller divided by m,
 
-    beta >= 1/2, q = q_(beta-1):   d = m^beta / beta     * (s q - u                       if x <= y
-                                                            u - q (1 - (beta-1) u)        if x > y)         (2)
-    beta <  1/2, q = q_beta:       d = m^beta / (beta-1) * (q - u                         if x <= y
-                                                            (u - q (1 - (beta-1) u)) / s  if x > y)         (3)
+    d(x | y) = m^beta (q_beta(s) - q_(beta-1)(s))      if x >= y
+               m^beta (s q_(beta-1)(s) - q_beta(s))    if x <= y                                    (2)
+    q_a(s) = (s^a - 1) / a,     q_0(s) = log(s)
 
-where nothing is lost, and the three named losses are no special cases. The gradient of D in WH is the difference of
-two non-negative parts, WH^(beta-1) and X WH^(beta-2): `weights` returns both.
+is the same, and the three named losses are no special cases. Near x = y its relative error is that of s over
+|1 - s|, where that of (1) is the same over (1 - s)^2. The gradient of D in WH is the difference of two non-negative
+parts, WH^(beta-1) and X WH^(beta-2): `weights` returns both.
 
-Source of (1): Fevotte and Idier (2011), equation (2). Derivation of (2) and (3): notes.md beside this file.
+Source of (1): Fevotte and Idier (2011), equation (2). Derivation of (2): notes.md beside this file.
 """
 
 import numpy as np
 
 FLOOR = 2.0**-23  # float32's epsilon, for both dtypes: what y is raised to where it has a negative power
+
+
+def q(s, a):
+    """Return q_a(s) for s in [0, 1]; at s = 0, where it is infinite for a <= 0, some finite number."""
+    log_s = np.log(np.where(s > 0, s, 1))
+    return log_s if a == 0 else np.where(s > 0, np.expm1(a * log_s), -1) / a
 
 
 def entry_divergence(x, y, beta):
@@ -29,15 +34,8 @@ def entry_divergence(x, y, beta):
         y = np.where(x > 0, np.maximum(y, FLOOR), y)
     m = np.maximum(x, y)
     s = np.where(m > 0, np.minimum(x, y) / np.where(m > 0, m, 1), 1)
-    u, a = s - 1, beta - 1 if beta >= 0.5 else beta
-    log_s = np.log(np.where(s > 0, s, 1))
-    q = np.where(s > 0, log_s if a == 0 else np.expm1(a * log_s) / a, -1 / a if a != 0 else 0)
-    more = u - q * (1 - (beta - 1) * u)
-    if beta >= 0.5:
-        d = m**beta / beta * np.where(x <= y, s * q - u, more)  # (2)
-    else:
-        d = m**beta / (beta - 1) * np.where(x <= y, q - u, more / np.where(s > 0, s, 1))  # (3)
-    return np.maximum(d, 0)
+    share = np.where(x >= y, q(s, beta) - q(s, beta - 1), s * q(s, beta - 1) - q(s, beta))
+    return np.where(share > 0, m**beta * share, 0)  # (2)
 
 
 def weights(X, WH, beta):

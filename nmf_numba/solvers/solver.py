@@ -1,13 +1,14 @@
 """What a solver is, and three ways to write one.
 
-    Solver               any method: `init` makes its state, `step` does one iteration
-    RowPassSolver        given H, one pass over the rows of X updates W and adds up what H needs; H does not see X
-    AlternatingSolver    both halves are one function, the second on X transposed
+- `Solver`, any method: `init` makes its state, `step` does one iteration.
+- `RowPassSolver`: given H, one pass over the rows of X updates W and adds up what H needs; its update does not see X.
+- `AlternatingSolver`: both halves are one function, the second on X transposed.
 """
 
 from __future__ import annotations
 
 import abc
+import copy
 import dataclasses
 import math
 from collections.abc import Iterator
@@ -68,8 +69,7 @@ class State:
 
     def copy(self) -> State:
         """Return a state that shares no array with this one."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return type(self)(**{name: v.copy() if isinstance(v, np.ndarray) else v for name, v in fields.items()})
+        return copy.deepcopy(self)
 
 
 @dataclasses.dataclass(frozen=True)

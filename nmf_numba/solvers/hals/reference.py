@@ -41,7 +41,7 @@ def update(W, gram, cross, l1, order):
 
 
 def entries(W, gram, cross, l1, order):
-    """Do the same entry by entry; yield component, row, gradient, curvature and the entry's old value."""
+    """Do the same entry by entry, to be watched; yield component, row, gradient, curvature and the old entry."""
     for t in order:
         for i in range(len(W)):
             gradient, old = W[i] @ gram[:, t] - cross[i, t] + l1, W[i, t]

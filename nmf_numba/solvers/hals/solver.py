@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nmf_numba.problem import Float, Problem
-from nmf_numba.solvers.hals import reference
+from nmf_numba.problem import Float, Problem, twin
 from nmf_numba.solvers.solver import Coordinate, RowPassSolver, State, Sums
 
 
@@ -99,12 +98,15 @@ class HALS(RowPassSolver):
     def coordinates(self, problem: Problem, state: State) -> Iterator[Coordinate]:
         """(1) of reference.py, entry by entry: components outside, so in the order of its equations."""
         X, l2_H = problem.X, problem.l2_H * np.eye(state.W.shape[1])
-        gram = reference.gram(state.Ht, problem.l2_W)
+        gram = state.Ht.T @ state.Ht + problem.l2_W * np.eye(state.W.shape[1])
         yield from self._entries("W", state, state.W, gram, X @ state.Ht, problem.l1_W)
         if problem.update_H:
             gram, cross = state.W.T @ state.W + l2_H, X.T @ state.W
             yield from self._entries("H", state, state.Ht, gram, cross, problem.l1_H)
 
-    def _entries(self, factor: str, state: State, W: Float, gram: Float, cross: Float, l1: float) -> Iterator[Coordinate]:
-        for t, i, gradient, curvature, old in reference.entries(W, gram, cross, l1, self._order(state)):
+    def _entries(
+        self, factor: str, state: State, W: Float, gram: Float, cross: Float, l1: float
+    ) -> Iterator[Coordinate]:
+        entries = twin(__package__, "reference").entries(W, gram, cross, l1, self._order(state))
+        for t, i, gradient, curvature, old in entries:
             yield Coordinate(factor, int(t), i, float(gradient), float(curvature), float(old), float(W[i, t]))

@@ -20,7 +20,7 @@ TILE = 1000  # columns in a block
 
 
 @kernel
-def smallest(beta, like):
+def least_entry(beta, like):
     """Return what an entry must reach, or it becomes 0."""
     return 2.0**-52 if beta < 1 else 2.0**-126 if like.itemsize == 4 else 2.0**-1022  # float32, float64
 
@@ -82,7 +82,7 @@ def row_pass_dense(W, X, Ht, common, beta, penalties, update_H, bounds):
     """Chunks of rows in parallel, each a block of rows at a time, with sums of its own."""
     n_chunks, k, n_features, general = len(bounds) - 1, W.shape[1], len(Ht), beta != 1 and beta != 2
     numerator_H, denominator_H = empty_sums(n_chunks, k, n_features, W), empty_denominators(n_chunks, Ht, beta)
-    H, width, least = transposed(Ht), min(TILE, n_features), smallest(beta, W)
+    H, width, least = transposed(Ht), min(TILE, n_features), least_entry(beta, W)
     for c in prange(n_chunks):
         fill(numerator_H[c], 0)
         fill(denominator_H[c], 0)
@@ -139,7 +139,7 @@ def row_pass_csr(W, indptr, indices, data, Ht, common, beta, penalties, update_H
     """The same, with WH at what X stores of each row, and at all entries only for the denominators of some losses."""
     n_chunks, k, general = len(bounds) - 1, W.shape[1], beta != 1 and beta != 2
     numerator_H, denominator_H = empty_sums(n_chunks, len(Ht), k, W), empty_denominators(n_chunks, Ht, beta)
-    H, least = transposed(Ht if general else Ht[:0]), smallest(beta, W)
+    H, least = transposed(Ht if general else Ht[:0]), least_entry(beta, W)
     for c in prange(n_chunks):
         fill(numerator_H[c], 0)
         fill(denominator_H[c], 0)

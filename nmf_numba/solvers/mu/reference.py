@@ -43,7 +43,7 @@ def update(W, numerator, denominator, penalties, beta, least):
     gamma = 1 / (2 - beta) if beta < 1 else 1 / (beta - 1) if beta > 2 else 1.0  # (3)
     denominator = (W @ denominator if beta == 2 else denominator) + l1 + l2 * W
     W *= (numerator / np.where(denominator == 0, FLOOR, denominator)) ** gamma  # (1)
-    W[W < least] = 0
+    W[least > W] = 0
 
 
 def row_pass_dense(W, X, Ht, common, beta, penalties, update_H, bounds):
@@ -58,8 +58,8 @@ def row_pass_dense(W, X, Ht, common, beta, penalties, update_H, bounds):
     bounds : where the chunks of rows begin, and where the last one ends. Rows do not depend on each other: any split
         will do, and what H needs is the sum over all chunks.
 
-    The first sum is H's numerator, like H. The second is what `update` takes as denominator, but for other losses like H:
-    (n_components, n_features).
+    The first sum is H's numerator, (n_components, n_features). The second is what `update` takes as denominator for
+    beta = 2 and 1, and else H's denominator, (n_components, n_features).
     """
     k, n_features = W.shape[1], len(Ht)
     shape = (k, k) if beta == 2 else (1, k) if beta == 1 else (k, n_features)
@@ -90,11 +90,13 @@ def row_pass_csr(W, indptr, indices, data, Ht, common, beta, penalties, update_H
         for i in range(start, stop):
             columns, x = indices[indptr[i] : indptr[i + 1]], data[indptr[i] : indptr[i + 1]]
             row = W[i : i + 1]
-            P, (_, Q) = weights(x, row @ Ht[columns].T, beta)[0], weights(0, row @ Ht.T, beta)
+            P, _ = weights(x, row @ Ht[columns].T, beta)  # at stored entries
+            _, Q = weights(0, row @ Ht.T, beta)  # at all entries
             denominator = common if beta in (1, 2) else Q @ Ht
             update(row, P @ Ht[columns], denominator, penalties, beta, smallest(beta, W.dtype))  # (2), (1)
             if update_H:
-                P, (_, Q) = weights(x, row @ Ht[columns].T, beta)[0], weights(0, row @ Ht.T, beta)  # with the new row
+                P, _ = weights(x, row @ Ht[columns].T, beta)  # with the new row
+                _, Q = weights(0, row @ Ht.T, beta)
                 numerator_H[c, columns] += P.T @ row  # (2), for H
                 denominator_H[c] += row.T @ row if beta == 2 else row if beta == 1 else row.T @ Q
     return numerator_H, denominator_H

@@ -83,14 +83,11 @@ class MultiplicativeUpdates(RowPassSolver):
 
     def update(self, problem: Problem, state: State, sums: Sums) -> float:
         """Update Ht by the same function that updates W."""
-        self._update(problem, state, *sums.arrays, (problem.l1_H, problem.l2_H))
-        return math.nan
-
-    def _update(
-        self, problem: Problem, state: State, numerator: Float, denominator: Float, penalties: tuple[float, float]
-    ) -> None:
+        numerator, denominator = sums.arrays
         least = FLUSH if problem.beta <= 1 else float(np.finfo(state.Ht.dtype).tiny)
+        penalties = problem.l1_H, problem.l2_H
         self.functions(problem).update(state.Ht, numerator, denominator, penalties, problem.beta, least)
+        return math.nan
 
     def update_with_past(
         self, problem: Problem, state: State, sums: Sums, past: tuple[Float, Float], weight: float
