@@ -53,7 +53,9 @@ class Factorization:
             raise ValueError(
                 f"resume comes from a fit of an X of shape {shape}, {self.W.dtype}. Found {X.shape}, {X.dtype}."
             )
-        return self._state.copy()
+        state = self._state.copy()
+        state.W[:], state.Ht[:] = self.W, self.H.T
+        return state
 
     @property
     def converged(self) -> bool:

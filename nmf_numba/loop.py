@@ -158,7 +158,7 @@ class Run:
             return
         several, n_features = len(problem.bounds(k)) > 2, min(len(self.Ht), WARM_UP_ROWS)
         types = problem.layout, problem.X.dtype, problem.arrays[0].dtype, problem.beta, problem.update_H
-        kind = (self.solver, *types, several, n_features == WARM_UP_ROWS)
+        kind = (repr(self.solver), *types, several, n_features == WARM_UP_ROWS)
         if kind in _compiled:
             return
         tiny = problem.tiny(n_features)

@@ -101,6 +101,7 @@ class Problem:
             self._made["transposed"] = dataclasses.replace(
                 self, X=_read_only(X), l1_W=self.l1_H, l1_H=self.l1_W, l2_W=self.l2_H, l2_H=self.l2_W
             )
+            self._made["transposed"]._made["transposed"] = self
         made: Problem = self._made["transposed"]
         return made
 

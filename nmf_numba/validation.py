@@ -464,7 +464,8 @@ def check_rank(n_components: int, shape: tuple[int, int], init: str | None) -> N
 
 def refuse(solver: str, reason: str) -> None:
     """Say why a solver can't solve this problem."""
-    raise ValueError(f"Invalid beta_loss parameter: solver {solver!r} does not handle {reason}")
+    start = "Invalid beta_loss parameter: " if reason.startswith("beta_loss") else ""
+    raise ValueError(f"{start}solver {solver!r} does not handle {reason}")
 
 
 def warn_ignored() -> None:

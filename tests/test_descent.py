@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import sparse
+from conftest import LAYOUTS
 from scipy.special import kl_div
 
 from nmf_numba import beta_divergence, iterate, non_negative_factorization, objective
@@ -27,11 +27,10 @@ PENALTIES: dict[str, dict[str, float]] = {
     "mixed": {"alpha_W": 0.01, "alpha_H": 0.03, "l1_ratio": 0.3},
     "L2 on H": {"alpha_H": 0.02},
 }
-LAYOUTS = {"dense": np.asarray, "csr": sparse.csr_array}
 ROUNDING = 1e-12  # of a difference of two sums of a few hundred terms, relative to the sums
 
 
-def make_X(layout: str, beta: float, shape: tuple[int, int] = (14, 9)) -> Any:
+def positive(layout: str, beta: float, shape: tuple[int, int] = (14, 9)) -> Any:
     """Entries in [0.1, 10], so that WH stays far above the floors; a CSR has zeros where the loss allows them."""
     rng = np.random.default_rng(1)
     X = 10 ** rng.uniform(-1, 1, shape)
@@ -52,7 +51,7 @@ def claims() -> list[Any]:
         for beta in BETAS:
             for name, penalty in PENALTIES.items():
                 for layout in LAYOUTS:
-                    problem = make_problem(make_X(layout, beta), beta, penalty)
+                    problem = make_problem(positive(layout, beta), beta, penalty)
                     if solver.supports(problem) is None and solver.descends(problem):
                         found.append(
                             pytest.param(solver.name, beta, penalty, layout, id=f"{solver.name}-{beta}-{name}-{layout}")
@@ -79,7 +78,7 @@ def assert_descends(found: list[float]) -> None:
 @each_claim
 def test_falls_at_every_iteration(solver: str, beta: float, penalty: dict[str, float], layout: str) -> None:
     """After 1, 5, 50 and 500 iterations it lies below the start, and below every iteration before."""
-    X = make_X(layout, beta)
+    X = positive(layout, beta)
     found = totals(X, 500, solver=solver, beta_loss=beta, **penalty)
     assert_descends(found)
     assert found[0] > found[1] > found[5] > found[50]
@@ -88,7 +87,7 @@ def test_falls_at_every_iteration(solver: str, beta: float, penalty: dict[str, f
 
 @each_claim
 def test_falls_with_H_kept(solver: str, beta: float, penalty: dict[str, float], layout: str) -> None:
-    X = make_X(layout, beta)
+    X = positive(layout, beta)
     H = 0.1 + np.random.default_rng(2).random((3, X.shape[1]))
     # W of "cd" starts at zero, and any penalty on H is a constant
     assert_descends(totals(X, 50, solver=solver, beta_loss=beta, update_H=False, H=H, **penalty))
@@ -96,7 +95,7 @@ def test_falls_with_H_kept(solver: str, beta: float, penalty: dict[str, float], 
 
 @each_claim
 def test_reference_falls(solver: str, beta: float, penalty: dict[str, float], layout: str) -> None:
-    X = make_X(layout, beta, (6, 5))
+    X = positive(layout, beta, (6, 5))
     assert_descends(totals(X, 5, solver=solver, beta_loss=beta, engine="reference", **penalty))
     H = np.full((3, 5), 0.5) + np.eye(3, 5)
     kwargs = {"solver": solver, "beta_loss": beta, "engine": "reference", **penalty}
@@ -106,7 +105,7 @@ def test_reference_falls(solver: str, beta: float, penalty: dict[str, float], la
 @pytest.mark.parametrize("init", ["nndsvd", "nndsvda", "nndsvdar"])
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_falls_from_every_start(solver: str, init: str) -> None:
-    X = make_X("dense", 2)
+    X = positive("dense", 2)
     if solver == "mu" and init == "nndsvd":
         with pytest.warns(UserWarning, match="nndsvd"):
             assert_descends(totals(X, 50, solver=solver, init=init))
@@ -116,14 +115,14 @@ def test_falls_from_every_start(solver: str, init: str) -> None:
 
 def test_shuffled_components_fall_too() -> None:
     for penalty in PENALTIES.values():
-        assert_descends(totals(make_X("dense", 2), 100, solver="cd", shuffle=True, **penalty))
+        assert_descends(totals(positive("dense", 2), 100, solver="cd", shuffle=True, **penalty))
 
 
 @pytest.mark.parametrize("beta", BETAS)
 def test_float32_falls_at_first(beta: float) -> None:
     """Later its rounding, 6e-8 of the factors, is larger than a step."""
     for solver in SOLVERS.values():
-        X = make_X("dense", beta).astype(np.float32)
+        X = positive("dense", beta).astype(np.float32)
         if solver.supports(make_problem(X, beta, {})) is None:
             found = totals(X, 20, solver=solver.name, beta_loss=beta)
             assert all(after <= before * (1 + 1e-6) for before, after in pairwise(found))
@@ -132,7 +131,7 @@ def test_float32_falls_at_first(beta: float) -> None:
 
 def test_what_is_claimed() -> None:
     """Where it is proven, no more and no less."""
-    X = make_X("dense", 2)
+    X = positive("dense", 2)
     cd, mu = SOLVERS["cd"], SOLVERS["mu"]
     for penalty in PENALTIES.values():
         assert cd.descends(make_problem(X, 2, penalty))
@@ -205,7 +204,7 @@ MORE_BETAS = [*BETAS, 1.3, 0.2, 2.5, 4, -2.5]
 @pytest.mark.parametrize("layout", LAYOUTS)
 @each_engine
 def test_divergence_is_its_formula(beta: float, layout: str, engine: str) -> None:
-    X, (W, H) = make_X(layout, beta), make_factors()
+    X, (W, H) = positive(layout, beta), make_factors()
     dense = X.toarray() if layout == "csr" else X
     assert beta_divergence(X, W, H, beta, engine=engine) == pytest.approx(plain_divergence(dense, W @ H, beta), 1e-12)
 
@@ -214,7 +213,7 @@ def test_divergence_is_its_formula(beta: float, layout: str, engine: str) -> Non
 @each_engine
 def test_zeros_in_X_and_in_WH(beta: float, engine: str) -> None:
     """0 log 0 = 0; where X > 0 = WH and beta <= 1 the divergence is infinite, and the floor makes it finite."""
-    X, (W, H) = make_X("csr", beta).toarray(), make_factors()
+    X, (W, H) = positive("csr", beta).toarray(), make_factors()
     W[2] = 0
     Y = W @ H
     if beta <= 1:
@@ -226,7 +225,7 @@ def test_zeros_in_X_and_in_WH(beta: float, engine: str) -> None:
 
 @pytest.mark.parametrize("name", ["frobenius", "kullback-leibler", "itakura-saito"])
 def test_names_are_numbers(name: str) -> None:
-    X, (W, H) = make_X("dense", 0), make_factors()
+    X, (W, H) = positive("dense", 0), make_factors()
     beta = {"frobenius": 2, "kullback-leibler": 1, "itakura-saito": 0}[name]
     assert beta_divergence(X, W, H, name) == beta_divergence(X, W, H, beta)
     assert objective(X, W, H, beta_loss=name).total == beta_divergence(X, W, H, beta)
@@ -236,7 +235,7 @@ def test_names_are_numbers(name: str) -> None:
 @pytest.mark.parametrize("beta", [2, 1])
 @each_engine
 def test_penalties_are_their_formulas(penalty: dict[str, float], beta: float, engine: str) -> None:
-    X, (W, H) = make_X("csr", beta), make_factors()
+    X, (W, H) = positive("csr", beta), make_factors()
     n_samples, n_features = X.shape
     alpha_W = penalty.get("alpha_W", 0.0)
     alpha_H, l1_ratio = penalty.get("alpha_H", alpha_W), penalty.get("l1_ratio", 0.0)
@@ -257,7 +256,7 @@ def test_penalties_are_their_formulas(penalty: dict[str, float], beta: float, en
 @each_engine
 def test_gradient(beta: float, engine: str) -> None:
     """d/dy d(x | y) = y^(beta-2) (y - x), by central differences in every entry of WH."""
-    X, (W, H) = make_X("dense", beta, (4, 5)), make_factors(shape=(4, 5))
+    X, (W, H) = positive("dense", beta, (4, 5)), make_factors(shape=(4, 5))
     Y = W @ H
     identity, step = np.eye(5), 1e-5
     for place in np.ndindex(4, 5):
@@ -271,7 +270,7 @@ def test_gradient(beta: float, engine: str) -> None:
 @pytest.mark.parametrize("beta", MORE_BETAS)
 def test_gradient_in_the_factors(beta: float) -> None:
     """The solvers' numerator and denominator are the two parts of the gradient in W and in H."""
-    X, (W, H) = make_X("dense", beta, (4, 5)), make_factors(shape=(4, 5))
+    X, (W, H) = positive("dense", beta, (4, 5)), make_factors(shape=(4, 5))
     Y = W @ H
     slope_of_Y = Y ** (beta - 2) * (Y - X)
     for which, expected in ((0, slope_of_Y @ H.T), (1, W.T @ slope_of_Y)):
@@ -353,7 +352,7 @@ def test_never_negative(beta: float) -> None:
 @pytest.mark.parametrize("beta", [beta for beta in MORE_BETAS if beta > 0])
 @each_engine
 def test_dense_is_csr(beta: float, engine: str) -> None:
-    X, (W, H) = make_X("csr", beta).toarray(), make_factors()
+    X, (W, H) = positive("csr", beta).toarray(), make_factors()
     X[4], X[:, 2] = 0, 0
     found = [beta_divergence(layout(X), W, H, beta, engine=engine) for layout in LAYOUTS.values()]
     assert found[1] == pytest.approx(found[0], rel=1e-12)
@@ -377,7 +376,7 @@ def test_dense_is_csr_for_close_fits(beta: float, residual: float) -> None:
 @each_engine
 def test_continuous_in_beta(beta: float, layout: str, engine: str) -> None:
     """The three named losses are limits of their neighbours."""
-    X, (W, H) = make_X("dense", beta), make_factors()
+    X, (W, H) = positive("dense", beta), make_factors()
     if layout == "csr":
         X = LAYOUTS[layout](np.where(X < 0.3, 0, X) if beta > 0 else X)
     at = beta_divergence(X, W, H, beta, engine=engine)

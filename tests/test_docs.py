@@ -19,7 +19,6 @@ import pytest
 from scipy import sparse
 
 import nmf_numba
-from nmf_numba import solvers
 from nmf_numba.datasets import load_digits
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -49,11 +48,17 @@ def test_picture_is_up_to_date():
 
 
 @pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array], ids=["dense", "csr"])
-def test_example_solver_works(monkeypatch, layout):
+def test_example_solver_works(layout):
     from projected_gradient.solver import ProjectedGradient  # noqa: PLC0415  (its folder is docs)
 
-    monkeypatch.setattr(solvers, "SOLVERS", (*solvers.SOLVERS, ProjectedGradient))
-    options = {"solver": "pg", "tol": 0, "max_iter": 20, "alpha_W": 1e-3, "l1_ratio": 0.5, "random_state": 0}
+    options = {
+        "solver": ProjectedGradient(),
+        "tol": 0,
+        "max_iter": 20,
+        "alpha_W": 1e-3,
+        "l1_ratio": 0.5,
+        "random_state": 0,
+    }
     X = layout(load_digits().X[:300])
     compiled = nmf_numba.fit(X, 5, trace=True, **options).trace.objective
     equation = nmf_numba.fit(X, 5, trace=True, engine="reference", **options).trace.objective

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import sklearn.decomposition as theirs
 import sklearn.exceptions
+from conftest import LAYOUTS, make_X
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
@@ -36,21 +37,11 @@ PENALTIES: dict[str, dict[str, float]] = {
     "L2": {"alpha_W": 0.004},
     "mixed": {"alpha_W": 0.003, "alpha_H": 0.005, "l1_ratio": 0.4},
 }
-LAYOUTS = {"dense": np.asarray, "csr": sparse.csr_matrix}
 
 each_estimator = pytest.mark.parametrize("Estimator", [NMF, MiniBatchNMF])
 each_layout = pytest.mark.parametrize("layout", LAYOUTS)
 each_penalty = pytest.mark.parametrize("penalty", PENALTIES)
 ignore_convergence = pytest.mark.filterwarnings("ignore:Maximum number of iterations:UserWarning")
-
-
-def make_X(shape: tuple[int, int] = (40, 15), beta: float = 2, seed: int = 8) -> np.ndarray:
-    """Four components and noise; two fifths zeros where the loss allows them."""
-    rng = np.random.default_rng(seed)
-    X = rng.random((shape[0], 4)) @ rng.random((4, shape[1])) + rng.random(shape) / 4
-    if beta > 0:
-        X[rng.random(shape) < 0.4] = 0
-    return X
 
 
 def make_factors(shape: tuple[int, int], n_components: int) -> dict[str, np.ndarray]:
@@ -207,7 +198,7 @@ def test_float32(Estimator: Any) -> None:
 
 @ignore_convergence
 def test_a_component_that_no_row_of_a_minibatch_has() -> None:
-    X = np.kron(np.eye(3), make_X((10, 6), 0))  # rows 10 to 19 know nothing of the first six features
+    X = np.kron(np.eye(3), make_X((10, 6), beta=0))  # rows 10 to 19 know nothing of the first six features
     for beta in (2, 1, 1.5):
         start = {"W": np.kron(np.eye(3), np.ones((10, 1))), "H": np.kron(np.eye(3), np.ones((1, 6)))}
         kwargs = {"n_components": 3, "init": "custom", "beta_loss": beta, "batch_size": 10, "max_iter": 5}

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import make_X
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
@@ -27,11 +28,6 @@ each_method = pytest.mark.parametrize(("solver", "beta"), METHODS)
 each_solver = pytest.mark.parametrize("solver", ["cd", "mu"])
 each_layout = pytest.mark.parametrize("layout", LAYOUTS)
 each_engine = pytest.mark.parametrize("engine", ["numba", "reference"])
-
-
-def make_X(shape: tuple[int, int] = (7, 5), seed: int = 0) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    return np.where(rng.random(shape) < 0.3, 0, 0.5 + rng.random(shape))
 
 
 def snapshot(A: Any) -> Any:
@@ -126,8 +122,8 @@ def test_steps_are_yours_to_keep(n_components: int, solver: str) -> None:
 
 @each_solver
 def test_a_kept_step_may_be_written(solver: str) -> None:
-    expected = solve(make_X(), 1, solver=solver)
-    for step in iterate(make_X(), 1, solver=solver, init="random", random_state=0, tol=0, max_iter=4):
+    expected = solve(make_X((7, 5)), 1, solver=solver)
+    for step in iterate(make_X((7, 5)), 1, solver=solver, init="random", random_state=0, tol=0, max_iter=4):
         last = step.W.copy(), step.H.copy()
         step.W[:], step.H[:] = 9, 9
     np.testing.assert_array_equal(last[0], expected[-1].W)
@@ -141,7 +137,7 @@ def test_a_kept_step_may_be_written(solver: str) -> None:
 @each_method
 @each_layout
 def test_zero_rows_and_columns(init: str | None, solver: str, beta: float, layout: str) -> None:
-    X = make_X()
+    X = make_X((7, 5))
     X[[0, 3, 6]], X[:, [1, 4]] = 0, 0
     solve(LAYOUTS[layout](X), 2, init=init, solver=solver, beta_loss=beta)
     assert_falls(solve(LAYOUTS[layout](X), 3, solver=solver, beta_loss=beta))
@@ -183,7 +179,7 @@ def test_custom_factors_with_zeros(solver: str, beta: float) -> None:
     W, H = np.ones((7, 3)), np.ones((3, 5))
     W[:, 0], H[1], W[2], H[:, 3] = 0, 0, 0, 0
     for layout in LAYOUTS.values():
-        solve(layout(make_X()), 3, init="custom", W=W, H=H, solver=solver, beta_loss=beta)
+        solve(layout(make_X((7, 5))), 3, init="custom", W=W, H=H, solver=solver, beta_loss=beta)
 
 
 # Sparse formats
@@ -244,7 +240,7 @@ def test_bool_duplicates() -> None:
 
 @pytest.mark.parametrize("beta", [2, 1, 0.5])
 def test_int64_indices(beta: float) -> None:
-    X = sparse.csr_array(make_X())
+    X = sparse.csr_array(make_X((7, 5)))
     wide = X.copy()
     wide.indices, wide.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
     for solver in ("cd", "mu") if beta == 2 else ("mu",):
@@ -254,7 +250,7 @@ def test_int64_indices(beta: float) -> None:
 
 @each_solver
 def test_read_only_csr(solver: str) -> None:
-    X = sparse.csr_array(make_X())
+    X = sparse.csr_array(make_X((7, 5)))
     for array in (X.data, X.indices, X.indptr):
         array.flags.writeable = False
     assert_falls(solve(X, solver=solver))
@@ -324,7 +320,7 @@ def test_corrupt_other_formats(format: str) -> None:
 
 
 def test_one_dimensional_sparse() -> None:
-    X = sparse.coo_array(make_X()[0])
+    X = sparse.coo_array(make_X((7, 5))[0])
     if X.ndim == 2:
         pytest.skip("this SciPy has no 1-D sparse arrays")
     for call in (fit, lambda X: initialize(X, 1), lambda X: objective(X, [[1.0]], [[1.0]])):
@@ -345,7 +341,7 @@ DENSE_ONLY = ["f2", ">i4", ">f4", ">f8", "O"]  # SciPy has no sparse matrices of
 )
 @each_solver
 def test_dtypes(dtype: str, solver: str, layout: str) -> None:
-    X = (4 * make_X()).astype(dtype)
+    X = (4 * make_X((7, 5))).astype(dtype)
     kept = X.dtype.newbyteorder("=") if X.dtype.kind == "f" and X.itemsize in (4, 8) else np.float64
     assert_same(solve(LAYOUTS[layout](X), solver=solver), solve(LAYOUTS[layout](X.astype(kept)), solver=solver), 1e-5)
 
@@ -357,7 +353,7 @@ def test_fractions_and_python_integers() -> None:
 
 @pytest.mark.parametrize("dtype", [">f4", ">f8"])
 def test_big_endian_factors(dtype: str) -> None:
-    X = make_X().astype(dtype)
+    X = make_X((7, 5)).astype(dtype)
     result = fit(X, 2, init="custom", W=np.ones((7, 2), dtype), H=np.ones((2, 5), dtype), tol=0, max_iter=3)
     assert result.W.dtype == np.dtype(dtype).newbyteorder("=")
 
@@ -373,7 +369,7 @@ def test_longdouble_beyond_float64(layout: str) -> None:
 
 def dense_arrays(tmp_path: Path) -> dict[str, Any]:
     """The same X, held in many ways."""
-    X = make_X()
+    X = make_X((7, 5))
     wide = np.full((14, 15), np.nan)
     wide[::2, ::3] = X
     reverse = np.ascontiguousarray(X[::-1, ::-1])
@@ -414,8 +410,8 @@ def test_however_X_is_held(solver: str, engine: str, tmp_path: Path) -> None:
 @each_solver
 @each_layout
 def test_factors_stay_as_they_were(solver: str, layout: str) -> None:
-    X = LAYOUTS[layout](make_X())
-    W, H = make_X((7, 2), 1) + 0.5, make_X((2, 5), 2) + 0.5
+    X = LAYOUTS[layout](make_X((7, 5)))
+    W, H = make_X((7, 2), seed=1) + 0.5, make_X((2, 5), seed=2) + 0.5
     expected = fit(X, 2, init="custom", W=W, H=H, solver=solver, tol=0, max_iter=3)
     wide = np.ones((14, 4))
     wide[::2, ::2] = W
@@ -526,7 +522,7 @@ def test_largest_float32(top: float) -> None:
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @each_solver
 def test_extreme_penalties(alpha: float, l1_ratio: float, dtype: str, solver: str) -> None:
-    X = make_X().astype(dtype)
+    X = make_X((7, 5)).astype(dtype)
     try:
         solve(X, alpha_W=alpha, l1_ratio=l1_ratio, solver=solver)
     except ValueError as error:

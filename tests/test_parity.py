@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import make_X
 from scipy import sparse
 from sklearn.decomposition import non_negative_factorization as theirs
 from sklearn.decomposition._nmf import _initialize_nmf
@@ -72,18 +73,6 @@ def pairwise_sample() -> list[dict[str, Any]]:
 SAMPLE = pairwise_sample()
 
 
-def make_X(shape: tuple[int, int], beta: float = 2, seed: int = 8) -> np.ndarray:
-    """Four components and noise; two fifths zeros where the loss allows them.
-
-    With this seed no component of HALS dies. A dead one is 0 or 1e-17 by rounding, and may grow back from 1e-17.
-    """
-    rng = np.random.default_rng(seed)
-    X = rng.random((shape[0], 4)) @ rng.random((4, shape[1])) + rng.random(shape) / 4
-    if beta > 0:
-        X[rng.random(shape) < 0.4] = 0
-    return X
-
-
 def make_factors(shape: tuple[int, int], n_components: int, dtype: str = "float64") -> dict[str, np.ndarray]:
     rng = np.random.default_rng(1)
     W, H = rng.random((shape[0], n_components)), rng.random((n_components, shape[1]))
@@ -123,7 +112,7 @@ def test_sample_covers_every_pair() -> None:
 @pytest.mark.parametrize("case", SAMPLE, ids=describe)
 def test_same_factors_and_iterations(case: dict[str, Any]) -> None:
     (solver, beta), dtype, penalty = case["method"], case["dtype"], PENALTIES[case["penalty"]]
-    X = make_X(case["shape"], beta).astype(dtype)
+    X = make_X(case["shape"], beta=beta).astype(dtype)
     tol = case["tol"]
     if solver == "mu" and penalty:
         tol = 0  # scikit-learn's stopping rule leaves the penalties out
@@ -162,7 +151,7 @@ def test_same_factors_and_iterations(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("method", METHODS, ids=str)
 def test_same_after_many_iterations(method: tuple[str, float]) -> None:
     solver, beta = method
-    X = make_X((25, 40), beta)
+    X = make_X((25, 40), beta=beta)
     kwargs = {"n_components": 3, "solver": solver, "beta_loss": beta, "tol": 0, "max_iter": 300, "random_state": 0}
     assert_same(call(ours, X, **kwargs), call(theirs, X, **kwargs))
 
@@ -170,7 +159,7 @@ def test_same_after_many_iterations(method: tuple[str, float]) -> None:
 @pytest.mark.parametrize("method", METHODS, ids=str)
 def test_stops_in_the_same_iteration(method: tuple[str, float]) -> None:
     solver, beta = method
-    X = make_X((30, 20), beta)
+    X = make_X((30, 20), beta=beta)
     n_iters = set()
     for tol in (1e-1, 1e-2, 1e-3, 1e-4):
         kwargs = {"n_components": 3, "solver": solver, "beta_loss": beta, "tol": tol, "random_state": 0}
@@ -223,7 +212,7 @@ def test_a_seed_is_a_fresh_stream_every_time() -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (1, 6), (6, 1), (2, 3)])
 def test_small_shapes_and_more_components_than_features(method: tuple[str, float], shape: tuple[int, int]) -> None:
     solver, beta = method
-    X = make_X(shape, 0)
+    X = make_X(shape, beta=0)
     for n_components in (1, 7, None, "auto"):
         kwargs = {"n_components": n_components, "init": "random", "solver": solver, "beta_loss": beta}
         kwargs |= {"max_iter": 10, "tol": 1e-6 if solver == "cd" else 0, "random_state": 0}
@@ -244,7 +233,7 @@ def test_zero_rows_and_columns(method: tuple[str, float]) -> None:
 @pytest.mark.parametrize("layout", ["dense", "csr"])
 def test_floors(beta: float, layout: str) -> None:
     """A start at which WH lies below the floor at some entries, and entries of the factors that are flushed to zero."""
-    X = make_X((12, 10), 0)
+    X = make_X((12, 10), beta=0)
     factors = make_factors(X.shape, 3)
     factors["W"][:4] *= 1e-9
     factors["H"][:, :3] *= 1e-12

@@ -11,7 +11,7 @@ import threading
 import numpy as np
 import pytest
 import threadpoolctl
-from scipy import sparse
+from conftest import make_X
 
 from nmf_numba import fit, iterate
 from nmf_numba.compiled import threads as pools
@@ -26,19 +26,18 @@ KINDS = [
 ]
 
 
-def make_X(layout, n_samples=8000, n_features=300):
-    rng = np.random.default_rng(0)
-    X = rng.gamma(1.0, size=(n_samples, n_features))
-    if layout == "csr":
-        X[rng.random(X.shape) < 0.6] = 0
-        return sparse.csr_array(X)
-    return X
-
-
 def digest(solver, beta, layout, **options):
     """The bits of a short fit."""
     result = fit(
-        make_X(layout), 20, solver=solver, beta_loss=beta, init="random", tol=0, max_iter=4, random_state=0, **options
+        make_X((8000, 300), layout=layout),
+        20,
+        solver=solver,
+        beta_loss=beta,
+        init="random",
+        tol=0,
+        max_iter=4,
+        random_state=0,
+        **options,
     )
     return hashlib.sha256(result.W.tobytes() + result.H.tobytes()).hexdigest()
 
@@ -50,7 +49,7 @@ def all_digests():
 def test_the_problem_is_split():
     """Otherwise nothing below runs in parallel."""
     for layout in ("dense", "csr"):
-        assert len(Problem(check_X(make_X(layout))).bounds(20)) > 3
+        assert len(Problem(check_X(make_X((8000, 300), layout=layout))).bounds(20)) > 3
 
 
 def run(script, **environment):
@@ -161,7 +160,7 @@ def test_control_c_in_compiled_code(n_threads):
 
 def interrupt_fits():
     signal.signal(signal.SIGINT, signal.default_int_handler)  # this process may have been started without
-    X = make_X("dense")
+    X = make_X((8000, 300))
     for solver, beta in (("cd", 2.0), ("mu", 1.0)):
         expected = digest(solver, beta, "dense")
         for delay in (0.05, 0.1, 0.15, 0.2):  # s
@@ -177,7 +176,7 @@ def blas_threads():
 
 
 def test_blas_is_held_to_one_thread_and_restored():
-    X, seen = make_X("dense", 200), []
+    X, seen = make_X((200, 300)), []
 
     class Spy(np.random.RandomState):
         def permutation(self, x):  # called in the middle of a fit
@@ -204,9 +203,9 @@ def test_blas_is_restored_after_an_error():
     with threadpoolctl.threadpool_limits(2, user_api="blas"):
         before = blas_threads()
         with pytest.raises(KeyboardInterrupt):
-            fit(make_X("dense", 200), 3, shuffle=True, random_state=Broken(0))
+            fit(make_X((200, 300)), 3, shuffle=True, random_state=Broken(0))
         assert blas_threads() == before
-        assert fit(make_X("dense", 200), 3, max_iter=1, tol=0).n_iter == 1
+        assert fit(make_X((200, 300)), 3, max_iter=1, tol=0).n_iter == 1
 
 
 def test_blas_is_held_and_restored_in_any_thread():
@@ -219,7 +218,7 @@ def test_blas_is_held_and_restored_in_any_thread():
             return super().permutation(x)
 
     def work():
-        fit(make_X("dense", 200), 3, shuffle=True, random_state=Spy(0), max_iter=20, tol=0)
+        fit(make_X((200, 300)), 3, shuffle=True, random_state=Spy(0), max_iter=20, tol=0)
 
     with threadpoolctl.threadpool_limits(2, user_api="blas"):
         before = blas_threads()

@@ -24,7 +24,7 @@ PENALTY: dict[str, float] = {"alpha_W": 1e-3, "alpha_H": 2e-3, "l1_ratio": 0.4}
 DIGITS = load_digits().X[:200] + 0.0
 
 
-def make_X(layout: str, dtype: Any, beta: float) -> Any:
+def digits(layout: str, dtype: Any, beta: float) -> Any:
     X = DIGITS + (1.0 if beta <= 0 else 0.0)
     return X.astype(dtype) if layout == "dense" else sparse.csr_array(X.astype(dtype))
 
@@ -35,7 +35,7 @@ def cases() -> list[Any]:
         for beta in (2.0, 1.0, 0.0, 0.5, 1.5, 1.3, 3.0, -1.0):
             for layout in ("dense", "csr"):
                 for dtype in (np.float64, np.float32):
-                    if solver.supports(Problem(make_X(layout, dtype, beta), beta)) is None:
+                    if solver.supports(Problem(digits(layout, dtype, beta), beta)) is None:
                         found.append((solver.name, beta, layout, dtype))
     return found
 
@@ -44,7 +44,7 @@ def cases() -> list[Any]:
 @pytest.mark.parametrize("penalty", [{}, PENALTY], ids=["plain", "penalised"])
 def test_rows_are_the_objective(solver: str, beta: float, layout: str, dtype: Any, penalty: dict[str, float]) -> None:
     """Against a direct computation in float64, term by term, at every iteration."""
-    X = make_X(layout, dtype, beta)
+    X = digits(layout, dtype, beta)
     steps: list[Step] = []
     trace = fit(
         X, 4, solver=solver, beta_loss=beta, **penalty, init="random", random_state=0, tol=0, max_iter=12, trace=True,
@@ -213,7 +213,7 @@ def test_half_steps(solver: str, engine: str) -> None:
 @pytest.mark.parametrize("layout", ["dense", "csr"])
 def test_coordinates_are_exact_minimisers(layout: str) -> None:
     """Gradient and curvature by finite differences of the penalised objective, which no single entry raises."""
-    X = make_X(layout, np.float64, 2)[:6, 20:28]
+    X = digits(layout, np.float64, 2)[:6, 20:28]
     options: dict[str, Any] = {"init": "random", "random_state": 0, "tol": 0, "max_iter": 2, "engine": "reference"}
     steps = list(iterate(X, 2, **options, **PENALTY, every="coordinate"))
     whole = list(iterate(X, 2, **options, **PENALTY))

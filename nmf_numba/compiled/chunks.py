@@ -57,22 +57,16 @@ def add_chunks(sums):
 
 def in_order(sums):
     """Return the sum of the chunks' sums, in the place of the first."""
-    if len(sums) > 1:
+    if len(sums) > 1 and sums.size > 0:
         add_chunks(sums)
     return sums[0]
 
 
-@parallel
-def gram_matrices(A):
-    """Return A'A for each chunk of rows of A."""
-    bounds = bounds_of(A)
-    grams = empty_sums(len(bounds) - 1, A.shape[1], A.shape[1], A)
-    for c in prange(len(bounds) - 1):
-        rows = A[bounds[c] : bounds[c + 1]]
-        product(grams[c], rows.T, rows, False)
-    return grams
-
-
+@kernel
 def gram_matrix(A):
-    """Return A'A, on several threads if A has rows for them."""
-    return A.T @ A if len(A) < 2 * CHUNK else in_order(gram_matrices(A))
+    """Return A'A, on one thread: not by BLAS, whose bits depend on its number of threads."""
+    gram = np.zeros((A.shape[1], A.shape[1]), A.dtype)
+    for start in range(0, len(A), CHUNK):
+        rows = A[start : start + CHUNK]
+        product(gram, rows.T, rows, True)
+    return gram

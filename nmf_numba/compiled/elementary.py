@@ -6,7 +6,7 @@ does not notice a change in another file: after one here, delete the cached kern
 
 import numpy as np
 
-from nmf_numba.compiled.jit import inlined, kernel
+from nmf_numba.compiled.jit import inlined, kernel, part
 
 # For x^a = 2^(a log2 x), in bits of a double: log2 of the mantissa f in [sqrt(1/2), sqrt(2)) is z LOG2(z^2) with
 # z = (f-1)/(f+1), to 1.2e-18 relative; 2^r for r in [-1/2, 1/2] is EXP2(r), to 4.3e-18. Both interpolate at Chebyshev
@@ -28,19 +28,19 @@ LN2, LOG2_E = 0.6931471805599453, 1.4426950408889634
 LN2_HIGH, LN2_LOW = 0.693145751953125, 1.4286068203094172e-06  # their sum is log(2); the first has few bits
 
 
-@inlined
+@part
 def as_bits(x):
     """The bits of a float64, as an integer."""
     return np.float64(x).view(np.uint64)
 
 
-@inlined
+@part
 def as_float(bits):
     """The float64 of these bits."""
     return np.uint64(bits).view(np.float64)
 
 
-@inlined
+@part
 def _log2_over(z):
     """log2((1 + z) / (1 - z)) / z, for z of a mantissa."""
     u = z * z
@@ -49,7 +49,7 @@ def _log2_over(z):
     return low_half + ((LOG2[4] + LOG2[5] * u) + (LOG2[6] + LOG2[7] * u) * v) * (v * v)
 
 
-@inlined
+@part
 def _parts(x):
     """Take x = f 2^exponent apart, f in [sqrt(1/2), sqrt(2))."""
     bits = as_bits(x)
@@ -65,7 +65,7 @@ def log(x):
     return LN2 * exponent + (LN2 * z) * _log2_over(z)
 
 
-@inlined
+@part
 def _power_of_2(r):
     """2^r - 1 for r in about [-1/2, 1/2], with the digits that r has near 0."""
     s = r * r
@@ -76,7 +76,7 @@ def _power_of_2(r):
     return r * (first + s * (second + t * third))
 
 
-@inlined
+@part
 def _two_to(shifted):
     """2^k from shifted = k + ROUND, between 0 and infinity."""
     return as_float(as_bits(min(max(shifted, ROUND - 1023.0), ROUND + 1024.0)) << MANTISSA)
@@ -93,7 +93,7 @@ def expm1(x):
     return two * _power_of_2(r) + (two - 1.0)
 
 
-@inlined
+@part
 def split(a):
     """Split a into high + low such that high times an exponent is exact: x^a then has its last digits."""
     high = np.float64(np.float32(a))

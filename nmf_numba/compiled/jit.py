@@ -81,6 +81,11 @@ def inlined(function: Callable[..., Any]) -> Any:
     return compiled(function, fastmath={"contract"}, forceinline=True)
 
 
+def part(function: Callable[..., Any]) -> Any:
+    """Compile a function of scalars only as a part of those that call it: the first fit takes half a second less."""
+    return compiled(function, inline="always")
+
+
 class parallel:  # noqa: N801  (a decorator)
     """Compile a loop with prange, and let fits from several Python threads and in forked children run it safely.
 

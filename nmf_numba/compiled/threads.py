@@ -90,6 +90,7 @@ def _load_openmp() -> None:
         with _short_spin(), contextlib.suppress(ImportError):
             importlib.import_module("numba.np.ufunc.omppool")
         _launcher.is_ready = True
+        _pools.found = {}  # look again: there is one library more
 
 
 class launching:  # noqa: N801  (a context manager)

@@ -82,10 +82,11 @@ def weights(p, y, x, beta):
     if beta == 1:  # y is not needed any more
         for j in range(n):
             p[j] = x[j] / max(y[j], floor)
-    elif beta == 0:
+    elif beta == 0 or beta == 0.5:  # no power
         for j in range(n):
-            y[j] = one / max(y[j], floor)
-            p[j] = x[j] * (y[j] * y[j])
+            inverse = one / max(y[j], floor)
+            y[j] = np.sqrt(inverse) if beta == 0.5 else inverse
+            p[j] = x[j] * (inverse * y[j])
     elif beta <= 2:  # one power serves both: y^(beta-2) is y^(beta-1) / y
         denominator_weights(p, y, beta)
         least = floor ** (y.dtype.type(beta) - 2)  # y^(beta-2) at the floor

@@ -6,7 +6,7 @@ With H fixed, and everything but the matrix products taken entry by entry:
     numerator = (X * (WH)^(beta-2)) H',     denominator = (WH)^(beta-1) H'                          (2)
     gamma = 1/(2-beta) for beta < 1,  1 for 1 <= beta <= 2,  1/(beta-1) for beta > 2                (3)
 
-For two losses WH is not needed in the denominator: for beta = 2 it is W (H H'), and for beta = 1 the row sums of H. The
+For two losses the denominator does not need WH: for beta = 2 it is W (H H'), and for beta = 1 the row sums of H. The
 row pass updates W by (1) and, at once, adds up H's own numerator and denominator with the new W, so `update` updates H
 too. Here Ht is H transposed, (n_features, n_components).
 
@@ -30,12 +30,17 @@ def common(Ht, beta):
     return Ht.T @ Ht if beta == 2 else Ht.sum(axis=0, keepdims=True)
 
 
+def denominators(W, Ht, beta):
+    """Return the denominators of (2), (n_rows, n_components). H's are those of Ht, with W in the place of Ht."""
+    return weights(0, W @ Ht.T, beta)[1] @ Ht
+
+
 def update(W, numerator, denominator, penalties, beta, least):
     """Update W in place by (1).
 
     W : (n_rows, n_components), changed in place, non-negative
     numerator : (n_rows, n_components)
-    denominator : (n_rows, n_components), or (1, n_components) for all rows; for beta = 2 instead H H', without W
+    denominator : (n_rows, n_components), or (1, n_components) for all rows; for beta = 2 it is H H', and W is to come
     penalties : l1 and l2
     least : new entries below this become 0
     """
@@ -46,57 +51,56 @@ def update(W, numerator, denominator, penalties, beta, least):
     W[least > W] = 0
 
 
-def row_pass_dense(W, X, Ht, common, beta, penalties, update_H, bounds):
-    """Update W in place, chunk of rows by chunk of rows. Return of each chunk what it adds to H's sums.
+def row_pass_dense(W, X, Ht, denominator, beta, penalties, update_H, bounds):
+    """Update W in place, chunk of rows by chunk of rows. Return H's numerator and denominator of each chunk, like H.
 
     W : (n_rows, n_components), changed in place, non-negative
     X : (n_rows, n_features)
     Ht : (n_features, n_components)
-    common : for beta = 2 and 1, what `common` returns
+    denominator : for beta = 2 and 1 what `common` returns; else it is not used
     penalties : l1 and l2 of W
     update_H : False: H stays, and the sums are zero
     bounds : where the chunks of rows begin, and where the last one ends. Rows do not depend on each other: any split
         will do, and what H needs is the sum over all chunks.
 
-    The first sum is H's numerator, (n_components, n_features). The second is what `update` takes as denominator for
-    beta = 2 and 1, and else H's denominator, (n_components, n_features).
+    For beta = 2 the second result is W'W, as `update` takes it; for beta = 1 it has no columns: W's row sums will do.
     """
-    k, n_features = W.shape[1], len(Ht)
-    shape = (k, k) if beta == 2 else (1, k) if beta == 1 else (k, n_features)
-    numerator_H = np.zeros((len(bounds) - 1, k, n_features), W.dtype)
-    denominator_H = np.zeros((len(bounds) - 1, *shape), W.dtype)
+    n_chunks, (n_features, k) = len(bounds) - 1, Ht.shape
+    numerator_H = np.zeros((n_chunks, k, n_features), W.dtype)
+    denominator_H = np.zeros((n_chunks, k, {2: k, 1: 0}.get(beta, n_features)), W.dtype)
     for c, (start, stop) in enumerate(pairwise(bounds)):
         rows, X_rows = W[start:stop], X[start:stop]
         P, Q = weights(X_rows, rows @ Ht.T, beta)
-        update(rows, P @ Ht, common if beta in (1, 2) else Q @ Ht, penalties, beta, smallest(beta, W.dtype))  # (2), (1)
+        shared = denominator if beta in (1, 2) else Q @ Ht
+        update(rows, P @ Ht, shared, penalties, beta, smallest(beta, W.dtype))  # (2), (1)
         if update_H:
             P, Q = weights(X_rows, rows @ Ht.T, beta)  # with the new rows
             numerator_H[c] = rows.T @ P  # (2), for H
-            denominator_H[c] = rows.T @ rows if beta == 2 else rows.sum(axis=0) if beta == 1 else rows.T @ Q
+            if beta != 1:
+                denominator_H[c] = rows.T @ (rows if beta == 2 else Q)
     return numerator_H, denominator_H
 
 
-def row_pass_csr(W, indptr, indices, data, Ht, common, beta, penalties, update_H, bounds):
-    """The same row pass for an X in compressed sparse row format. Its numerators for H lie like Ht.
+def row_pass_csr(W, indptr, indices, data, Ht, denominator, beta, penalties, update_H, bounds):
+    """The same row pass for an X in compressed sparse row format. Return H's numerator of each chunk, like Ht,
+    and W'W for beta = 2.
 
-    Row i of X holds data[p] in column indices[p], for p from indptr[i] to indptr[i + 1]. Its other entries are zero:
-    they add nothing to the numerator, but their WH counts in the denominator.
+    Row i of X holds data[p] in column indices[p], for p from indptr[i] to indptr[i + 1]. Its other entries are zero and
+    add nothing to a numerator. Denominators do not depend on X: here W's are given for all losses, in (n_rows, k) if
+    beta is neither 2 nor 1.
     """
-    k, n_features = W.shape[1], len(Ht)
-    shape = (k, k) if beta == 2 else (1, k) if beta == 1 else (k, n_features)
-    numerator_H = np.zeros((len(bounds) - 1, n_features, k), W.dtype)
-    denominator_H = np.zeros((len(bounds) - 1, *shape), W.dtype)
+    n_chunks, k = len(bounds) - 1, W.shape[1]
+    numerator_H = np.zeros((n_chunks, *Ht.shape), W.dtype)
+    denominator_H = np.zeros((n_chunks, k, k if beta == 2 else 0), W.dtype)
     for c, (start, stop) in enumerate(pairwise(bounds)):
         for i in range(start, stop):
             columns, x = indices[indptr[i] : indptr[i + 1]], data[indptr[i] : indptr[i + 1]]
-            row = W[i : i + 1]
-            P, _ = weights(x, row @ Ht[columns].T, beta)  # at stored entries
-            _, Q = weights(0, row @ Ht.T, beta)  # at all entries
-            denominator = common if beta in (1, 2) else Q @ Ht
-            update(row, P @ Ht[columns], denominator, penalties, beta, smallest(beta, W.dtype))  # (2), (1)
+            row, own = W[i : i + 1], denominator if beta in (1, 2) else denominator[i : i + 1]
+            P, _ = weights(x, row @ Ht[columns].T, beta)
+            update(row, P @ Ht[columns], own, penalties, beta, smallest(beta, W.dtype))  # (2), (1)
             if update_H:
                 P, _ = weights(x, row @ Ht[columns].T, beta)  # with the new row
-                _, Q = weights(0, row @ Ht.T, beta)
                 numerator_H[c, columns] += P.T @ row  # (2), for H
-                denominator_H[c] += row.T @ row if beta == 2 else row if beta == 1 else row.T @ Q
+                if beta == 2:
+                    denominator_H[c] += row.T @ row
     return numerator_H, denominator_H

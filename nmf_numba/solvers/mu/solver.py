@@ -73,13 +73,20 @@ class MultiplicativeUpdates(RowPassSolver):
             least = float(np.finfo(state.W.dtype).tiny)
             twin.update(state.W, state.numerator, state.gram, penalties, beta, least)
             return Sums(math.nan, ())
-        row_pass = twin.row_pass_dense if problem.layout == "dense" else twin.row_pass_csr
-        common, bounds = twin.common(state.Ht, beta), problem.bounds(state.W.shape[1])
-        sums = row_pass(state.W, *problem.arrays, state.Ht, common, beta, penalties, problem.update_H, bounds)
-        numerator, denominator = Sums.of_chunks(math.nan, problem.engine, *sums).arrays
+        W, Ht, is_general = state.W, state.Ht, beta not in (1, 2)
+        more = beta, penalties, problem.update_H, problem.bounds(W.shape[1])
         if problem.layout == "dense":
-            numerator = np.ascontiguousarray(numerator.T)
-        return Sums(math.nan, (numerator, denominator if beta in (1, 2) else np.ascontiguousarray(denominator.T)))
+            found = twin.row_pass_dense(W, *problem.arrays, Ht, twin.common(Ht, beta), *more)
+            numerator, denominator = Sums.of_chunks(math.nan, problem.engine, *found).arrays
+            numerator = np.ascontiguousarray(numerator.T)  # like Ht
+            denominator = np.ascontiguousarray(denominator.T) if is_general else denominator
+        else:
+            given = twin.denominators(W, Ht, beta) if is_general else twin.common(Ht, beta)
+            found = twin.row_pass_csr(W, *problem.arrays, Ht, given, *more)
+            numerator, denominator = Sums.of_chunks(math.nan, problem.engine, *found).arrays
+            if is_general and problem.update_H:
+                denominator = twin.denominators(Ht, W, beta)
+        return Sums(math.nan, (numerator, twin.common(W, beta) if beta == 1 else denominator))
 
     def update(self, problem: Problem, state: State, sums: Sums) -> float:
         """Update Ht by the same function that updates W."""
