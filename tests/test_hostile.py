@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from nmf_numba import fit, initialize, iterate, non_negative_factorization, objective
+from nmf_numba.problem import Problem
+from nmf_numba.validation import check_X
 
 METHODS = [("cd", 2), ("mu", 2), ("mu", 1), ("mu", 1.5), ("mu", 0.5), ("mu", 3)]  # those that take zeros
 POSITIVE = [("mu", 0), ("mu", -1)]  # those that need X > 0
@@ -246,6 +248,8 @@ def test_int64_indices(beta: float) -> None:
     for solver in ("cd", "mu") if beta == 2 else ("mu",):
         kwargs = {"solver": solver, "beta_loss": beta}
         assert_same(solve(wide, **kwargs), solve(X, **kwargs), 0)
+    assert {array.dtype for array in Problem(check_X(wide)).arrays[:2]} == {np.dtype(np.int32)}  # nothing to compile
+    assert wide.indices.dtype == np.int64
 
 
 @each_solver

@@ -18,6 +18,7 @@ from nmf_numba.compiled import threads as pools
 from nmf_numba.problem import Problem
 from nmf_numba.validation import check_X
 
+X = {layout: make_X((8000, 300), layout=layout) for layout in ("dense", "csr")}  # made once: by BLAS
 KINDS = [
     pytest.param("cd", 2.0, id="cd"),
     pytest.param("mu", 2.0, id="mu-2"),
@@ -28,17 +29,8 @@ KINDS = [
 
 def digest(solver, beta, layout, **options):
     """The bits of a short fit."""
-    result = fit(
-        make_X((8000, 300), layout=layout),
-        20,
-        solver=solver,
-        beta_loss=beta,
-        init="random",
-        tol=0,
-        max_iter=4,
-        random_state=0,
-        **options,
-    )
+    start = {"init": "random", "random_state": 0}
+    result = fit(X[layout], 20, solver=solver, beta_loss=beta, tol=0, max_iter=4, **start, **options)
     return hashlib.sha256(result.W.tobytes() + result.H.tobytes()).hexdigest()
 
 
@@ -49,7 +41,7 @@ def all_digests():
 def test_the_problem_is_split():
     """Otherwise nothing below runs in parallel."""
     for layout in ("dense", "csr"):
-        assert len(Problem(check_X(make_X((8000, 300), layout=layout))).bounds(20)) > 3
+        assert len(Problem(check_X(X[layout])).bounds(20)) > 3
 
 
 def run(script, **environment):
@@ -160,13 +152,12 @@ def test_control_c_in_compiled_code(n_threads):
 
 def interrupt_fits():
     signal.signal(signal.SIGINT, signal.default_int_handler)  # this process may have been started without
-    X = make_X((8000, 300))
     for solver, beta in (("cd", 2.0), ("mu", 1.0)):
         expected = digest(solver, beta, "dense")
         for delay in (0.05, 0.1, 0.15, 0.2):  # s
             threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT)).start()
             try:
-                fit(X, 20, solver=solver, beta_loss=beta, init="random", tol=0, max_iter=10**9, random_state=0)
+                fit(X["dense"], 20, solver=solver, beta_loss=beta, init="random", tol=0, max_iter=10**9, random_state=0)
             except KeyboardInterrupt:
                 print("same" if digest(solver, beta, "dense") == expected else "different")
 
@@ -176,7 +167,7 @@ def blas_threads():
 
 
 def test_blas_is_held_to_one_thread_and_restored():
-    X, seen = make_X((200, 300)), []
+    few, seen = make_X((200, 300)), []
 
     class Spy(np.random.RandomState):
         def permutation(self, x):  # called in the middle of a fit
@@ -185,12 +176,12 @@ def test_blas_is_held_to_one_thread_and_restored():
 
     with threadpoolctl.threadpool_limits(2, user_api="blas"):
         before = blas_threads()
-        fit(X, 3, shuffle=True, random_state=Spy(0), max_iter=2, tol=0)
+        fit(few, 3, shuffle=True, random_state=Spy(0), max_iter=2, tol=0)
         assert seen
         assert all(n == 1 for threads in seen for n in threads)
         assert blas_threads() == before
 
-        steps = iterate(X, 3)
+        steps = iterate(few, 3)
         next(steps), next(steps)
         assert blas_threads() == before, "between the steps of iterate BLAS is the caller's"
 
@@ -231,3 +222,80 @@ def test_blas_is_held_and_restored_in_any_thread():
         assert len(seen) == 5 * 40
         assert all(n == 1 for threads in seen for n in threads)
         assert blas_threads() == before
+
+
+# Whoever starts Numba's threads, and whatever limits a process
+
+
+def test_a_fork_after_another_library_has_started_threads():
+    """The child imports this package first, or its parent did; it fits, on one thread, and gives the same factors."""
+    if "fork" not in multiprocessing.get_all_start_methods():
+        return
+    for first in ("import nmf_numba", ""):
+        script = f"""
+import multiprocessing, numba, numpy as np
+{first}
+@numba.njit(parallel=True)
+def other(x):
+    total = 0.0
+    for i in numba.prange(len(x)):
+        total += x[i]
+    return total
+
+def task(seed):
+    import test_threads
+    return test_threads.digest("cd", 2.0, "dense")
+
+other(np.ones(1000))
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    print(*set(pool.map_async(task, range(4)).get(timeout=200)))
+"""
+        assert run(script).split() == [digest("cd", 2.0, "dense")]
+
+
+LIMITS = """
+import os, numba, threadpoolctl, nmf_numba
+from nmf_numba.compiled.threads import threads
+
+def used(n_threads=None):
+    with threads(n_threads):
+        return numba.get_num_threads()
+
+print(used(), used(2), end=" ")
+with threadpoolctl.threadpool_limits(1):
+    print(used(), used(2), end=" ")
+with threadpoolctl.threadpool_limits(1, user_api="blas"):
+    print(used(), end=" ")
+print(used(), "GOMP_SPINCOUNT" in os.environ)
+"""
+
+
+@pytest.mark.skipif(os.cpu_count() != 2, reason="counts two threads")
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, "2 2 1 2 2 2 False"),
+        ({"OMP_NUM_THREADS": "1"}, "1 2 1 2 1 1 False"),
+        ({"OMP_NUM_THREADS": "1,4"}, "1 2 1 2 1 1 False"),
+        ({"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "2"}, "2 2 2 2 2 2 False"),
+    ],
+)
+def test_limits_of_the_process_are_kept(environment, expected):
+    """n_threads counts first, then NUMBA_NUM_THREADS, then OMP_NUM_THREADS and threadpool_limits; nothing leaks."""
+    assert run(LIMITS, **environment).strip() == expected
+
+
+def test_without_compilation():
+    """NUMBA_DISABLE_JIT=1: the reference as ever, and the kernels run by Python."""
+    script = """
+import numpy as np, scipy.sparse
+from nmf_numba import fit
+X = np.random.default_rng(0).random((12, 8))
+for layout in (X, scipy.sparse.csr_array(X)):
+    for solver, beta in (("cd", 2), ("mu", 2), ("mu", 1), ("mu", 1.3)):
+        kwargs = dict(solver=solver, beta_loss=beta, init="random", random_state=0, tol=0, max_iter=3, trace=True)
+        a, b = (fit(layout, 2, engine=engine, **kwargs) for engine in ("numba", "reference"))
+        assert np.allclose(a.W, b.W, rtol=1e-9) and np.allclose(a.trace.objective, b.trace.objective, rtol=1e-9)
+print("same")
+"""
+    assert run(script, NUMBA_DISABLE_JIT="1").strip() == "same"
