@@ -28,7 +28,7 @@ _compiled: set[tuple[Any, ...]] = set()  # kinds of problems that this process h
 _said: list[str] = []
 
 
-@dataclasses.dataclass(eq=False)
+@dataclasses.dataclass(eq=False, slots=True)
 class Step:
     """Where a fit stands after an iteration.
 
@@ -115,14 +115,16 @@ class Run:
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
         """Set the threads for all iterations. Only where no code of the user's runs between iterations."""
-        if self.problem.engine == "reference" or self.held:
+        if self.held:
             yield
             return
         from nmf_numba.compiled.threads import threads  # noqa: PLC0415  (imports Numba, which takes its time)
 
         one_chunk = len(self.problem.bounds(self.W.shape[1])) == 2
-        with threads(1 if one_chunk else self.options.n_threads):
-            self.held = True
+        number = 1 if one_chunk else self.options.n_threads
+        is_numba = self.problem.engine == "numba"
+        with threads(number) if is_numba else contextlib.nullcontext(), np.errstate(all="ignore"):
+            self.held = True  # what overflows is refused by check_finite
             try:
                 yield
             finally:
@@ -146,8 +148,7 @@ class Run:
 
     def _timed(self, move: Callable[..., Any], *arguments: Any) -> Any:
         before = time.perf_counter()
-        with np.errstate(all="ignore"):  # what overflows is refused by check_finite
-            result = move(*arguments)
+        result = move(*arguments)
         self.seconds += time.perf_counter() - before
         return result
 
@@ -196,6 +197,10 @@ class Run:
         """Return where the run stands; W and H are views of arrays that the next iteration changes."""
         return Step(n_iter, state.W, state.Ht.T, violation, self.seconds, None, self.problem, **more)
 
+    def check_finite(self, n_iter: int, state: State) -> None:
+        """Refuse factors that have overflowed."""
+        validation.check_finite((state.W, state.Ht) if self.problem.update_H else (state.W,), n_iter)
+
     def why_last(self, step: Step, met: bool) -> str | None:
         """Return why this is the last step, if it is."""
         if met:
@@ -228,11 +233,13 @@ class Run:
             elif n_iter > 0:
                 state, half = yield from self.parts(n_iter, state)
             self.state = state
-            step = self.step(n_iter, state, state.violation, half=half)
-            if n_iter % TEST_EVERY == 0 or n_iter == options.max_iter or not math.isfinite(state.violation):
-                factors = (state.W, state.Ht) if problem.update_H else (state.W,)
-                validation.check_finite(factors, n_iter)
+            step = Step(n_iter, state.W, state.Ht.T, state.violation, self.seconds, None, problem, half)
+            due = n_iter % TEST_EVERY == 0
+            if due:
+                self.check_finite(n_iter, state)
             step.stop_reason = self.why_last(step, rule.met(step))
+            if step.stop_reason is not None and not due:
+                self.check_finite(n_iter, state)
             if reporter is not None:
                 reporter.report(step)
             self.record(step)

@@ -93,6 +93,15 @@ class Problem:
         values = self.arrays[-1]
         return float(values.max()) if values.size else 0.0
 
+    def times(self, Ht: Float) -> Float:
+        """Return X Ht, on the threads of kernels if X is dense and has rows for them."""
+        if self.layout == "csr" or self.engine == "reference" or len(self.bounds(Ht.shape[1])) == 2:
+            return np.ascontiguousarray(self.X @ Ht)
+        from nmf_numba.compiled.chunks import times  # noqa: PLC0415  (imports Numba, which takes its time)
+
+        product: Float = times(self.X, Ht)
+        return product
+
     @property
     def transposed(self) -> Problem:
         """The problem of X transposed, with W and H in each other's place; made once, and kept."""

@@ -70,3 +70,12 @@ def gram_matrix(A):
         rows = A[start : start + CHUNK]
         product(gram, rows.T, rows, True)
     return gram
+
+
+@parallel
+def times(A, B):
+    """Return A B, in chunks of rows of A. After a product by BLAS its threads would spin against those of kernels."""
+    bounds, C = bounds_of(A), np.empty((A.shape[0], B.shape[1]), B.dtype)
+    for c in prange(len(bounds) - 1):
+        product(C[bounds[c] : bounds[c + 1]], A[bounds[c] : bounds[c + 1]], B, False)
+    return C

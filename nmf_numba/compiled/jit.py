@@ -16,7 +16,7 @@ from typing import Any
 
 import numba
 
-from nmf_numba.compiled import threads
+from nmf_numba.compiled.threads import launcher, load_openmp
 
 OPTIONS: dict[str, Any] = {
     "cache": True,  # compiled once on a machine, not once in a process
@@ -105,8 +105,10 @@ class parallel:  # noqa: N801  (a decorator)
     def __call__(self, *arguments: Any) -> Any:
         """Run the loop."""
         try:
-            with threads.launching() as has_threads:
-                return (self.on_threads if has_threads else self.on_one_thread)(*arguments)
+            with launcher.lock:
+                if not launcher.is_ready:
+                    load_openmp()
+                return (self.on_one_thread if launcher.threads_lost else self.on_threads)(*arguments)
         except SystemError as error:  # how Ctrl-C inside compiled code arrives, or as the cause of such a cause
             cause = error.__cause__
             while isinstance(cause, SystemError):

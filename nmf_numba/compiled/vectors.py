@@ -1,17 +1,13 @@
 """Products of thin matrices, written in vectors: the same functions as the plain loops of linear_algebra.py.
 
-BLAS is made for large square matrices. In the products of a factorization one side is n_components long, and there BLAS
-reaches a third to a half of what a core can do. This product keeps a tile of sums in registers,
+BLAS is made for large square matrices. Where one side is n_components long, it reaches a third to a half of what a core
+can do. This product keeps a tile of sums in registers, so that each loaded entry of A or B serves many multiply-adds:
 
     sums[r, :] += A[i + r, l] B[l, j : j + width]        for l = 0, 1, ...
 
-so that each loaded entry of A or B serves many multiply-adds. The rows of a CSR times a matrix likewise keep the sums
-of as many components as half of the registers hold.
-
-This is the one file that uses Numba's and llvmlite's internals for arithmetic: `intrinsic`, `cgutils`, and the IR
-builder, because Numba's own loops vectorise none of these products with more than one row at a time (a third of the
-speed). If these internals are missing, linear_algebra.py runs its plain loops instead, with the same results to
-rounding: `tests/test_linear_algebra.py` compares both.
+This is the one file that uses Numba's and llvmlite's internals for arithmetic, since Numba's own loops vectorise these
+products for one row at a time only, at a third of the speed. Without these internals linear_algebra.py runs its plain
+loops, with the same results to rounding: `tests/test_linear_algebra.py` compares both.
 """
 
 from __future__ import annotations
@@ -108,11 +104,6 @@ def _shuffle(builder: Any, a: Any, b: Any, positions: Any) -> Any:
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_INT32, len(positions)), positions))
 
 
-def _with_zeros(builder: Any, x: Any, n: int) -> Any:
-    """Return a vector of n entries that begins with x."""
-    return _shuffle(builder, x, ir.Constant(x.type, None), [min(p, x.type.count) for p in range(n)])
-
-
 def _halved(builder: Any, x: Any, n: int) -> Any:
     """Add the halves of a vector until n entries are left."""
     while x.type.count > n:
@@ -166,8 +157,7 @@ def _product(builder: Any, C: _Array, A: _Array, B: _Array, add: Any) -> None:
             with builder.if_then(add):
                 for total, i in zip(sums, rows, strict=True):
                     total.set(C.load(i, j, vector=vector))
-            start = _INDEX(0)
-            # Not for a single column of float32: 16 depths at once would be much code to compile.
+            start = _INDEX(0)  # not for one column of float32: 16 depths at once would be much to compile
             if REGISTER_BYTES // 8 <= vector.count * A.item < REGISTER_BYTES:
                 start = _narrow_tile(builder, sums, A, B, rows, j)
             with cgutils.for_range_slice(builder, start, A.shape[1], _INDEX(1)) as (depth, _):
@@ -217,9 +207,11 @@ def _products(builder: Any, w: _Array, columns: _Array, Ht: _Array, wh: _Array) 
     for entries in _groups(builder, columns, min(8, n)):
         sums = [_Sum(builder, ir.VectorType(w.scalar, n)) for _ in entries]
         for t, vector in _tiles(builder, w.shape[0], w, REGISTER_BYTES):
-            w_t = _with_zeros(builder, w.load(t, vector=vector), n)
+            widened = [min(p, vector.count) for p in range(n)]  # zeros behind what is narrower than a register
+            zeros, w_t = ir.Constant(vector, None), w.load(t, vector=vector)
             for (_, j), total in zip(entries, sums, strict=True):
-                total.add_product(w_t, _with_zeros(builder, Ht.load(j, t, vector=vector), n))
+                h = Ht.load(j, t, vector=vector)
+                total.add_product(*(_shuffle(builder, x, zeros, widened) for x in (w_t, h)))
         x = [_halved(builder, total.get(), len(entries)) for total in sums]
         while len(x) > 1:  # the horizontal sums of all vectors at once: add neighbours, pair by pair
             both = range(0, 2 * x[0].type.count, 2), range(1, 2 * x[0].type.count, 2)
@@ -231,8 +223,7 @@ def _products(builder: Any, w: _Array, columns: _Array, Ht: _Array, wh: _Array) 
 def _define(function: Any, generate: Any) -> None:
     """Let compiled code that calls this plain loop of four arguments get what `generate` writes instead.
 
-    That is a function of its own, compiled once for all layouts of arrays. Compiled into every caller for every layout,
-    it would double the time of a first fit.
+    That is a function of its own, compiled once for all layouts of arrays: a first fit takes half the time.
     """
 
     @intrinsic
@@ -255,7 +246,5 @@ def _define(function: Any, generate: Any) -> None:
         return context.compile_internal(builder, body, types.none(*kinds), values)
 
 
-_define(linear_algebra.product, _product)
-_define(linear_algebra.gather, _gather)
-_define(linear_algebra.scatter, _scatter)
-_define(linear_algebra.products, _products)
+for generate in (_product, _gather, _scatter, _products):
+    _define(getattr(linear_algebra, generate.__name__[1:]), generate)

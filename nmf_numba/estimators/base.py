@@ -46,7 +46,7 @@ class Factorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
 
     def _prepare(self, X: Any, W: Any = None, H: Any = None, **changes: Any) -> Run:
         """Check the parameters and make a run of them; changes replace some."""
-        parameters = self.get_params(deep=False) | {"W": W, "H": H, "solver": getattr(self, "solver", "mu")}
+        parameters = vars(self) | {"W": W, "H": H, "solver": getattr(self, "solver", "mu")}
         return prepare(X, Options.of(parameters, trace=False, **changes))
 
     def _prepare_transform(self, X: Any) -> Run:

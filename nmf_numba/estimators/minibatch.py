@@ -40,10 +40,15 @@ class _Improvement:
         return self.patience is not None and self.n_without >= self.patience
 
 
+def _norm(A: Float) -> float:
+    """Return ||A||, not by BLAS, whose threads would go on spinning against those of kernels."""
+    return math.sqrt(float(np.einsum("it,it->", A, A)))
+
+
 def _distance(A: Float, B: Float) -> float:
     """Return ||A - B|| relative to ||A||."""
-    norm = float(np.linalg.norm(A))
-    return float(np.linalg.norm(A - B)) / norm if norm > 0 else 0.0
+    norm = _norm(A)
+    return _norm(A - B) / norm if norm > 0 else 0.0
 
 
 class MiniBatchNMF(Factorizer):

@@ -48,14 +48,14 @@ def evaluate(problem: Problem, W: Float, Ht: Float) -> Objective:
     divergence = functions.divergence_dense if problem.layout == "dense" else functions.divergence_csr
     bounds = problem.bounds(W.shape[1])
     with np.errstate(all="ignore"):  # beyond float64 it is infinity
-        with threads(1 if len(bounds) == 2 else None) if problem.engine == "numba" else contextlib.nullcontext():
+        with threads() if problem.engine == "numba" and len(bounds) > 2 else contextlib.nullcontext():
             data_fit = divergence(*problem.arrays, W, Ht, problem.beta, bounds)
         return Objective(
             float(data_fit),
             l1_W=problem.l1_W * float(W.sum()) if problem.l1_W else 0.0,
             l1_H=problem.l1_H * float(Ht.sum()) if problem.l1_H else 0.0,
-            l2_W=0.5 * problem.l2_W * float(np.vdot(W, W)) if problem.l2_W else 0.0,
-            l2_H=0.5 * problem.l2_H * float(np.vdot(Ht, Ht)) if problem.l2_H else 0.0,
+            l2_W=0.5 * problem.l2_W * float(np.einsum("it,it->", W, W)) if problem.l2_W else 0.0,
+            l2_H=0.5 * problem.l2_H * float(np.einsum("it,it->", Ht, Ht)) if problem.l2_H else 0.0,
         )
 
 

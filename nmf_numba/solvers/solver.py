@@ -10,6 +10,7 @@ from __future__ import annotations
 import abc
 import copy
 import dataclasses
+import functools
 import math
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -72,7 +73,7 @@ class State:
         return copy.deepcopy(self)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(eq=False)
 class Sums:
     """What a row pass adds up over some rows of X, for `update`. Sums of different rows add: sums_a + sums_b.
 
@@ -89,6 +90,8 @@ class Sums:
     @classmethod
     def of_chunks(cls, violation: float, engine: str, *arrays: Float) -> Sums:
         """Add up sums of chunks, (n_chunks, ...) each, in order."""
+        if all(len(array) == 1 for array in arrays):
+            return cls(violation, tuple(array[0] for array in arrays))
         if engine == "reference":
             return cls(violation, tuple(array.sum(axis=0) for array in arrays))
         from nmf_numba.compiled.chunks import in_order  # noqa: PLC0415  (imports Numba, which takes its time)
@@ -151,7 +154,12 @@ class Solver(abc.ABC):
 
     def functions(self, problem: Problem) -> Any:
         """Return the module of this solver's kernels or their reference, which lie beside the file of its class."""
-        return twin(type(self).__module__.rpartition(".")[0], problem.engine)
+        return _twin_of(type(self), problem.engine)
+
+
+@functools.cache
+def _twin_of(solver: type[Solver], engine: str) -> Any:
+    return twin(solver.__module__.rpartition(".")[0], engine)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -120,5 +120,6 @@ def update(W, gram, cross, l1, order):
 def gram(Ht, l2):
     """On one thread: of all that an iteration does, this is a hundredth."""
     result = gram_matrix(Ht)
-    result.reshape(-1)[:: len(result) + 1] += Ht.dtype.type(l2)
+    if l2 > 0:
+        result.reshape(-1)[:: len(result) + 1] += Ht.dtype.type(l2)
     return result

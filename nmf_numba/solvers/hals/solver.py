@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,6 +28,11 @@ class HALSState(State):
 
     cross: Float | None = None
     gram: Float | None = None
+
+
+@functools.cache
+def _in_turn(n_components: int) -> NDArray[np.int64]:
+    return np.arange(n_components, dtype=np.int64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,13 +74,13 @@ class HALS(RowPassSolver):
         if problem.update_H:
             return HALSState(W, Ht, rng)
         gram = self.functions(problem).gram(Ht, problem.l2_W)
-        return HALSState(W, Ht, rng, cross=np.ascontiguousarray(problem.X @ Ht), gram=gram)
+        return HALSState(W, Ht, rng, cross=problem.times(Ht), gram=gram)
 
     def _order(self, state: State) -> NDArray[np.int64]:
         n_components = state.W.shape[1]
         if self.shuffle:
             return np.asarray(state.rng.permutation(n_components), np.int64)
-        return np.arange(n_components, dtype=np.int64)
+        return _in_turn(n_components)
 
     def row_pass(self, problem: Problem, state: State) -> Sums:
         """Sweep W; the sums are H's cross X'W and gram W'W, without penalties."""
@@ -84,7 +90,7 @@ class HALS(RowPassSolver):
         row_pass = twin.row_pass_dense if problem.layout == "dense" else twin.row_pass_csr
         gram, bounds = twin.gram(state.Ht, problem.l2_W), problem.bounds(state.W.shape[1])
         violations, cross, gram = row_pass(state.W, *problem.arrays, state.Ht, gram, problem.l1_W, order, bounds)
-        sums = Sums.of_chunks(float(violations.sum()), problem.engine, cross, gram)
+        sums = Sums.of_chunks(sum(violations.tolist()), problem.engine, cross, gram)
         cross, gram = sums.arrays
         return Sums(sums.violation, (np.ascontiguousarray(cross.T) if problem.layout == "dense" else cross, gram))
 

@@ -14,21 +14,23 @@ from nmf_numba.solvers.solver import RowPassSolver, State, Sums
 SMALLEST_WH = 2.0**-23  # WH is raised to this where it has a negative power
 FLUSH = 2.0**-52  # float64's epsilon, for both dtypes: smaller entries of H become 0 for beta <= 1, of W for beta < 1
 
+TINIEST = {np.dtype(kind).char: float(np.finfo(kind).tiny) for kind in (np.float32, np.float64)}  # normal numbers
+
 
 @dataclasses.dataclass(eq=False)
 class MultiplicativeState(State):
-    """For an H that stays and the Frobenius loss, what each iteration needs of X and H is computed once.
+    """For an H that stays, what each iteration needs of X and H is computed once.
 
     Attributes
     ----------
     numerator : ndarray, shape (n_samples, n_components), or None
-        X H'.
-    gram : ndarray, shape (n_components, n_components), or None
-        H H'.
+        X H', for the Frobenius loss.
+    common : ndarray, or None
+        What `common` of reference.py returns.
     """
 
     numerator: Float | None = None
-    gram: Float | None = None
+    common: Float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,39 +61,49 @@ class MultiplicativeUpdates(RowPassSolver):
         return SMALLEST_WH if problem.beta < 2 else 0.0
 
     def init(self, problem: Problem, W: Float, Ht: Float, rng: Any = None) -> MultiplicativeState:
-        """For an H that stays and the Frobenius loss, multiply X with it once."""
-        if problem.update_H or problem.beta != 2:
-            return MultiplicativeState(W, Ht, rng)
-        return MultiplicativeState(
-            W, Ht, rng, numerator=np.ascontiguousarray(problem.X @ Ht), gram=np.asarray(Ht.T @ Ht)
-        )
+        """For an H that stays, compute once what depends on X and H alone."""
+        state = MultiplicativeState(W, Ht, rng)
+        if not problem.update_H:
+            state.common = self.functions(problem).common(Ht, problem.beta)
+            state.numerator = problem.times(Ht) if problem.beta == 2 else None
+        return state
 
     def row_pass(self, problem: Problem, state: State) -> Sums:
         """Update W; the sums are H's numerator and denominator, as `update` of reference.py takes them."""
-        twin, penalties, beta = self.functions(problem), (problem.l1_W, problem.l2_W), problem.beta
-        if isinstance(state, MultiplicativeState) and state.numerator is not None:
-            least = float(np.finfo(state.W.dtype).tiny)
-            twin.update(state.W, state.numerator, state.gram, penalties, beta, least)
+        twin, penalties, beta, W, Ht = (
+            self.functions(problem),
+            (problem.l1_W, problem.l2_W),
+            problem.beta,
+            state.W,
+            state.Ht,
+        )
+        is_general, common = beta not in (1, 2), getattr(state, "common", None)
+        if common is None:
+            common = twin.common(Ht, beta)
+        elif beta == 2:
+            twin.update(W, state.numerator, common, penalties, beta, TINIEST[W.dtype.char])
             return Sums(math.nan, ())
-        W, Ht, is_general = state.W, state.Ht, beta not in (1, 2)
         more = beta, penalties, problem.update_H, problem.bounds(W.shape[1])
         if problem.layout == "dense":
-            found = twin.row_pass_dense(W, *problem.arrays, Ht, twin.common(Ht, beta), *more)
-            numerator, denominator = Sums.of_chunks(math.nan, problem.engine, *found).arrays
-            numerator = np.ascontiguousarray(numerator.T)  # like Ht
-            denominator = np.ascontiguousarray(denominator.T) if is_general else denominator
+            found = twin.row_pass_dense(W, *problem.arrays, Ht, common, *more)
         else:
-            given = twin.denominators(W, Ht, beta) if is_general else twin.common(Ht, beta)
+            given = twin.denominators(W, Ht, beta) if is_general else common
             found = twin.row_pass_csr(W, *problem.arrays, Ht, given, *more)
-            numerator, denominator = Sums.of_chunks(math.nan, problem.engine, *found).arrays
-            if is_general and problem.update_H:
-                denominator = twin.denominators(Ht, W, beta)
+        if not problem.update_H:
+            return Sums(math.nan, ())
+        numerator, denominator = Sums.of_chunks(math.nan, problem.engine, *found).arrays
+        if problem.layout == "dense":  # these lie like H
+            numerator = np.ascontiguousarray(numerator.T)
+        if is_general:
+            denominator = (
+                np.ascontiguousarray(denominator.T) if problem.layout == "dense" else twin.denominators(Ht, W, beta)
+            )
         return Sums(math.nan, (numerator, twin.common(W, beta) if beta == 1 else denominator))
 
     def update(self, problem: Problem, state: State, sums: Sums) -> float:
         """Update Ht by the same function that updates W."""
         numerator, denominator = sums.arrays
-        least = FLUSH if problem.beta <= 1 else float(np.finfo(state.Ht.dtype).tiny)
+        least = FLUSH if problem.beta <= 1 else TINIEST[state.Ht.dtype.char]
         penalties = problem.l1_H, problem.l2_H
         self.functions(problem).update(state.Ht, numerator, denominator, penalties, problem.beta, least)
         return math.nan
@@ -120,4 +132,4 @@ class MultiplicativeUpdates(RowPassSolver):
         gamma = 1 / max(1.0, 2 - beta, beta - 1)
         with np.errstate(all="ignore"):
             Ht[:] = (A / np.where(B == 0, B.dtype.type(SMALLEST_WH), B)) ** gamma
-        Ht[Ht < (FLUSH if beta <= 1 else np.finfo(Ht.dtype).tiny)] = 0
+        Ht[Ht < (FLUSH if beta <= 1 else TINIEST[Ht.dtype.char])] = 0
