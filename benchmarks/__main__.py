@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks import denormals, estimators, growth, mapped, memory, speed, startup, trace
 from benchmarks.options import make_options
-from benchmarks.report import header, line, write_csv, write_figure
+from benchmarks.report import header, line, write_csv, write_figure, write_table
 
 PARTS = {
     "speed": speed,
@@ -33,6 +33,7 @@ def run(name, options, out):
         write_csv(out / f"{name}.csv", rows)
         if hasattr(part, "figure"):
             write_figure(out / f"{name}.png", part.figure(rows))
+    return rows
 
 
 def main(argv=None):
@@ -42,6 +43,7 @@ def main(argv=None):
     parser.add_argument("--quick", action="store_true", help="small data, one turn: shows that it runs, not how fast")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns; medians are shown (5)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], metavar="N", help="numbers of threads (1 2)")
+    parser.add_argument("--write", type=Path, metavar="FILE.md", help="write the table of the last part as Markdown")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write tables (CSV) and figures (PNG) there")
     arguments = parser.parse_args(argv)
     for name in arguments.parts:
@@ -56,7 +58,10 @@ def main(argv=None):
     if options.quick:
         print("Quick: small data and one turn. The times say nothing.")
     for name in arguments.parts or PARTS:
-        run(name, options, arguments.out)
+        rows = run(name, options, arguments.out)
+        if arguments.write is not None and rows:
+            command = f"python -m benchmarks {name} --write {arguments.write}"
+            write_table(arguments.write, rows, getattr(PARTS[name], "TABLE", PARTS[name].COLUMNS), command)
     return 0
 
 

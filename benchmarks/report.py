@@ -2,7 +2,9 @@
 
 import contextlib
 import csv
+import importlib.metadata
 import os
+import platform
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # Okabe and Ito
 DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)))
@@ -44,6 +46,21 @@ def write_csv(path, rows):
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+
+
+def write_table(path, rows, columns, command):
+    """A Markdown file that a page of the documentation includes: the table, and on what it was measured."""
+    packages = ("numba", "numpy", "scipy", "scikit-learn")
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
+    lines = [
+        *header(columns).splitlines(),
+        *(line(row, columns) for row in rows),
+        "",
+        f"Written by `{command}` on {os.cpu_count()} cores ({platform.machine()}).",
+        f"Python {platform.python_version()}, {versions}.",
+    ]
+    with whole_file(path) as file:
+        file.write("\n".join(lines) + "\n")
 
 
 def write_figure(path, figure):

@@ -33,6 +33,16 @@ COLUMNS = (
     ("torchnmf_ms", "torchnmf", ">8.2f"),
 )
 
+TABLE = (  # for the documentation
+    ("case", "case", "<40"),
+    ("threads", "threads", ">7"),
+    ("ours_ms", "ms per iteration", ">16.2f"),
+    ("sklearn_ms", "scikit-learn, ms", ">16.2f"),
+    ("ratio", "times faster", ">12.2f"),
+    ("ratio_low", "from", ">6.2f"),
+    ("ratio_high", "to", ">6.2f"),
+)
+
 BARS_THREADS = 2  # the bars are for two threads
 SECONDS = 1.0  # that a timed fit takes, about
 LEAST = 8  # iterations: over fewer, the difference of two fits is mostly that of their starts

@@ -8,7 +8,7 @@ from benchmarks.speed import SHRINK, Threads
 from nmf_numba import fit
 
 TITLE = """Milliseconds per iteration without and with trace=True, medians over turns.
-cost: what a trace adds, in percent; allowed: at most. clock: milliseconds per iteration by the trace's own clock."""
+cost: what a trace adds, in percent: a pass over X for every iteration, off its clock. clock: milliseconds per iteration by the trace's own clock."""
 
 COLUMNS = (
     ("case", "case", "<40"),
@@ -17,8 +17,6 @@ COLUMNS = (
     ("cost", "cost", ">5.0f"),
     ("cost_low", "from", ">5.0f"),
     ("cost_high", "to", ">5.0f"),
-    ("allowed", "allowed", ">7"),
-    ("met", "met", "<3"),
     ("clock_ms", "clock", ">8.2f"),
 )
 
@@ -53,7 +51,7 @@ def rows(options):
                 if turn > 0:  # the first compiles
                     turns.append([1000 * each / n_iter for each in (seconds[False], seconds[True], clock)])
         costs = [100 * (traced / plain - 1) for plain, traced, _ in turns]
-        cost, allowed = statistics.median(costs), 10 if case.beta == 2 else 35
+        cost = statistics.median(costs)
         without, traced, clock = (statistics.median(times) for times in zip(*turns, strict=True))
         yield {
             "case": case.name,
@@ -63,7 +61,5 @@ def rows(options):
             "cost": cost,
             "cost_low": min(costs),
             "cost_high": max(costs),
-            "allowed": allowed,
-            "met": "yes" if cost <= allowed else "no",
             "clock_ms": clock,
         }

@@ -70,19 +70,13 @@ class MultiplicativeUpdates(RowPassSolver):
 
     def row_pass(self, problem: Problem, state: State) -> Sums:
         """Update W; the sums are H's numerator and denominator, as `update` of reference.py takes them."""
-        twin, penalties, beta, W, Ht = (
-            self.functions(problem),
-            (problem.l1_W, problem.l2_W),
-            problem.beta,
-            state.W,
-            state.Ht,
-        )
-        is_general, common = beta not in (1, 2), getattr(state, "common", None)
-        if common is None:
-            common = twin.common(Ht, beta)
-        elif beta == 2:
-            twin.update(W, state.numerator, common, penalties, beta, TINIEST[W.dtype.char])
+        twin, penalties, beta = self.functions(problem), (problem.l1_W, problem.l2_W), problem.beta
+        W, Ht, is_general = state.W, state.Ht, beta not in (1, 2)
+        kept = state if isinstance(state, MultiplicativeState) else MultiplicativeState(W, Ht)
+        if kept.numerator is not None:
+            twin.update(W, kept.numerator, kept.common, penalties, beta, TINIEST[W.dtype.char])
             return Sums(math.nan, ())
+        common = twin.common(Ht, beta) if kept.common is None else kept.common
         more = beta, penalties, problem.update_H, problem.bounds(W.shape[1])
         if problem.layout == "dense":
             found = twin.row_pass_dense(W, *problem.arrays, Ht, common, *more)
@@ -94,10 +88,9 @@ class MultiplicativeUpdates(RowPassSolver):
         numerator, denominator = Sums.of_chunks(math.nan, problem.engine, *found).arrays
         if problem.layout == "dense":  # these lie like H
             numerator = np.ascontiguousarray(numerator.T)
-        if is_general:
-            denominator = (
-                np.ascontiguousarray(denominator.T) if problem.layout == "dense" else twin.denominators(Ht, W, beta)
-            )
+            denominator = np.ascontiguousarray(denominator.T) if is_general else denominator
+        elif is_general:
+            denominator = twin.denominators(Ht, W, beta)
         return Sums(math.nan, (numerator, twin.common(W, beta) if beta == 1 else denominator))
 
     def update(self, problem: Problem, state: State, sums: Sums) -> float:
