@@ -8,7 +8,8 @@ from benchmarks.speed import SHRINK, Threads
 from nmf_numba import fit
 
 TITLE = """Milliseconds per iteration without and with trace=True, medians over turns.
-cost: what a trace adds, in percent: a pass over X for every iteration, off its clock. clock: milliseconds per iteration by the trace's own clock."""
+cost: what a trace adds, in percent: a pass over X for every iteration, off its clock.
+clock: milliseconds per iteration by the trace's own clock."""
 
 COLUMNS = (
     ("case", "case", "<40"),
