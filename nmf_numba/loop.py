@@ -305,9 +305,9 @@ def _start(problem: Problem, options: Options) -> tuple[Float, Float]:
 
 
 def _transposed(H: Float, engine: str) -> Float:
-    """Return H transposed, C-contiguous, at the beginning of a cache line if kernels will read it."""
+    """Return a copy of H transposed, C-contiguous, at the beginning of a cache line if kernels will read it."""
     if engine == "reference":
-        return np.ascontiguousarray(H.T)
+        return np.array(H.T, order="C")
     from nmf_numba.compiled.chunks import empty_sums  # noqa: PLC0415  (imports Numba, which takes its time)
 
     Ht: Float = empty_sums(1, H.shape[1], H.shape[0], H)[0]

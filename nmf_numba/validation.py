@@ -328,7 +328,7 @@ def check_X(X: Any, name: str = "X") -> Matrix:
 
 
 def check_factor(A: Any, name: str, shape: tuple[int | None, int | None], dtype: Any) -> Float:
-    """Return a copy of a given W or H, C-contiguous, if its shape, dtype and values are right. None: any length."""
+    """Return a given W or H, not copied if it is an array, after checks of its shape, dtype and values. None: any."""
     if hasattr(A, "dtype") and A.dtype.newbyteorder("=") != dtype:
         raise TypeError(
             f"{name} should have the same dtype as X, {dtype}. Found {A.dtype}. Use {name}.astype(X.dtype)."
@@ -344,14 +344,14 @@ def check_factor(A: Any, name: str, shape: tuple[int | None, int | None], dtype:
                 f"Array with wrong {which} dimension passed to NMF (input {name}). Expected {expected}, "
                 f"but got {found}: the shape of {name} is {array.shape}."
             )
-    array = np.array(array, dtype=dtype, order="C")
+    array = array.astype(dtype, copy=False)
     if _check_values(array, name, lambda flat: np.unravel_index(flat, array.shape)) == 0:
         raise ValueError(f"Array passed to NMF (input {name}) is full of zeros, which no update can leave.")
     return array
 
 
 def check_custom(X: Matrix, W: Any, H: Any, n_components: object, *, update_H: bool) -> tuple[Float | None, Float, int]:
-    """Return copies of the given W (None for update_H=False) and H, and the number of components."""
+    """Return the given W, copied, (None for update_H=False) and H, and the number of components."""
     n_samples, n_features = X.shape
     needed = {"W": W, "H": H} if update_H else {"H": H}
     for name, value in needed.items():
@@ -361,7 +361,7 @@ def check_custom(X: Matrix, W: Any, H: Any, n_components: object, *, update_H: b
     if not update_H and W is not None:
         warn("When update_H=False, the provided initial W is not used.", RuntimeWarning)
     H = check_factor(H, "H", (None, n_features), X.dtype)
-    W = check_factor(W, "W", (n_samples, None), X.dtype) if update_H else None
+    W = np.array(check_factor(W, "W", (n_samples, None), X.dtype), order="C") if update_H else None
     if W is not None and W.shape[1] != len(H):
         raise ValueError(
             f"Array with wrong second dimension passed to NMF (input W). Expected {len(H)}, but got {W.shape[1]}: W is "

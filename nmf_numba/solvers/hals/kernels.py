@@ -21,7 +21,8 @@ def sweep(W, gram, cross, l1, order):
     """(1) on some rows, 80 side by side, so that the inner loop vectorises: row by row it would be a horizontal sum.
 
     The contribution of all other components to a gradient is one matrix product, for ROWS components at a time; within
-    such a group, components are updated one by one.
+    such a group, components are updated one by one. cross may be transposed: slices with a step of 1 have one type for
+    Numba whether they are or not, so this is compiled once.
     """
     n_rows, n_components = W.shape
     zero, l1, violation = W.dtype.type(0), W.dtype.type(l1), 0.0
@@ -61,15 +62,15 @@ def sweep(W, gram, cross, l1, order):
 def row_pass_dense(W, X, Ht, gram, l1, order, bounds):
     """Chunks of rows in parallel, each a block of rows at a time, with sums of its own."""
     n_chunks, n_components = len(bounds) - 1, W.shape[1]
-    violations, WtX = np.zeros(n_chunks), empty_sums(n_chunks, n_components, X.shape[1], W)
-    WtW = empty_sums(n_chunks, n_components, n_components, W)
+    violations, WtX = np.zeros(n_chunks), np.empty((n_chunks, n_components, X.shape[1]), W.dtype)
+    WtW = np.empty((n_chunks, n_components, n_components), W.dtype)
     for c in prange(n_chunks):
         fill(WtX[c], 0)
         fill(WtW[c], 0)
         buffer = np.empty((BLOCK, n_components), W.dtype)
         for start in range(bounds[c], bounds[c + 1], BLOCK):
             stop = min(start + BLOCK, bounds[c + 1])
-            rows, X_rows, cross = W[start:stop], X[start:stop], buffer[: stop - start]
+            rows, X_rows, cross = W[start:stop], X[start:stop], buffer[: stop - start : 1]
             product(cross, X_rows, Ht, False)
             violations[c] += sweep(rows, gram, cross, l1, order)
             for left in range(0, X.shape[1], PANEL):
@@ -84,14 +85,14 @@ def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, bounds):
     """The same with what X stores of each row."""
     n_chunks, n_components = len(bounds) - 1, W.shape[1]
     violations, XtW = np.zeros(n_chunks), empty_sums(n_chunks, len(Ht), n_components, W)
-    WtW = empty_sums(n_chunks, n_components, n_components, W)
+    WtW = np.empty((n_chunks, n_components, n_components), W.dtype)
     for c in prange(n_chunks):
         fill(XtW[c], 0)
         fill(WtW[c], 0)
         buffer = np.empty((BLOCK, n_components), W.dtype)
         for start in range(bounds[c], bounds[c + 1], BLOCK):
             stop = min(start + BLOCK, bounds[c + 1])
-            rows, cross = W[start:stop], buffer[: stop - start]
+            rows, cross = W[start:stop], buffer[: stop - start : 1]
             fill(cross, 0)
             for i in range(start, stop):
                 begin, end = indptr[i], indptr[i + 1]
@@ -111,7 +112,7 @@ def update(W, gram, cross, l1, order):
     violations, total = np.empty(len(bounds) - 1), 0.0
     for c in prange(len(bounds) - 1):
         start, stop = bounds[c], bounds[c + 1]
-        violations[c] = sweep(W[start:stop], gram, cross[start:stop], l1, order)
+        violations[c] = sweep(W[start:stop], gram, cross[start:stop:1], l1, order)
     for c in range(len(violations)):
         total += violations[c]
     return total

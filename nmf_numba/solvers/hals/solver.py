@@ -92,7 +92,7 @@ class HALS(RowPassSolver):
         violations, cross, gram = row_pass(state.W, *problem.arrays, state.Ht, gram, problem.l1_W, order, bounds)
         sums = Sums.of_chunks(sum(violations.tolist()), problem.engine, cross, gram)
         cross, gram = sums.arrays
-        return Sums(sums.violation, (np.ascontiguousarray(cross.T) if problem.layout == "dense" else cross, gram))
+        return Sums(sums.violation, (cross.T if problem.layout == "dense" else cross, gram))
 
     def update(self, problem: Problem, state: State, sums: Sums) -> float:
         """Sweep Ht by the same function that sweeps W."""

@@ -18,6 +18,7 @@ from nmf_numba.losses.kernels import denominator_weights, transposed, weights
 FLOOR = 2.0**-23  # as in losses/reference.py
 BLOCK = 60  # rows in a block: with TILE columns half a MB of WH, a part of a core's second cache
 TILE = 1000  # columns in a block
+KEPT = 1 << 19  # entries of H, at most, that are transposed once in a row pass: 4 MB; else tile by tile for each block
 CHUNKS = 64  # of rows, for denominators: enough for as many cores
 
 
@@ -74,9 +75,9 @@ def add_tile(sums, sums_H, rows, tile, h, left, is_for_H):
 def row_pass_dense(W, X, Ht, denominator, beta, penalties, update_H, bounds):
     """Chunks of rows in parallel, each a block of rows at a time, with sums of its own."""
     n_chunks, k, n_features, general = len(bounds) - 1, W.shape[1], len(Ht), beta != 1 and beta != 2
-    numerator_H = empty_sums(n_chunks, k, n_features, W)
-    denominator_H = empty_sums(n_chunks, k, n_features if general else k if beta == 2 else 0, W)
-    H, width, least = transposed(Ht), min(TILE, n_features), least_entry(beta, W)
+    numerator_H = np.empty((n_chunks, k, n_features), W.dtype)
+    denominator_H = np.empty((n_chunks, k, n_features if general else k if beta == 2 else 0), W.dtype)
+    H, width, least = transposed(Ht if Ht.size < KEPT else Ht[:0]), min(TILE, n_features), least_entry(beta, W)
     for c in prange(n_chunks):
         fill(numerator_H[c], 0)
         fill(denominator_H[c], 0)
@@ -93,7 +94,8 @@ def row_pass_dense(W, X, Ht, denominator, beta, penalties, update_H, bounds):
                     else:
                         P = buffers[0, : n * len(h)].reshape(n, len(h))
                         Q = buffers[1, : n * len(h)].reshape(n, len(h))
-                        product(Q, rows, H[:, left : left + len(h)], False)
+                        tile = H[:, left : left + len(h)] if H.size > 0 else transposed(h)
+                        product(Q, rows, tile, False)
                         weight_tile(P, Q, x, left, beta)
                         add_tile(num, numerator_H[c], rows, P, h, left, is_for_H)
                         if general:
@@ -151,7 +153,8 @@ def row_pass_csr(W, indptr, indices, data, Ht, denominator, beta, penalties, upd
 def denominators(W, Ht, beta):
     """Blocks of rows in parallel, and of WH a tile at a time."""
     (n_rows, k), n_features = W.shape, len(Ht)
-    result, H, width, n_chunks = np.empty((n_rows, k), W.dtype), transposed(Ht), min(TILE, n_features), CHUNKS
+    result, width, n_chunks = np.empty((n_rows, k), W.dtype), min(TILE, n_features), CHUNKS
+    H = transposed(Ht if Ht.size < KEPT else Ht[:0])
     for c in prange(n_chunks):
         P, Q = np.empty(BLOCK * width, W.dtype), np.empty(BLOCK * width, W.dtype)
         for start in range(c * n_rows // n_chunks, (c + 1) * n_rows // n_chunks, BLOCK):
@@ -159,7 +162,8 @@ def denominators(W, Ht, beta):
             for left in range(0, n_features, width):
                 h = Ht[left : left + width]
                 p, q = P[: (stop - start) * len(h)], Q[: (stop - start) * len(h)]
-                product(q.reshape(stop - start, -1), W[start:stop], H[:, left : left + len(h)], False)
+                tile = H[:, left : left + len(h)] if H.size > 0 else transposed(h)
+                product(q.reshape(stop - start, -1), W[start:stop], tile, False)
                 denominator_weights(p, q, beta)
                 product(result[start:stop], p.reshape(stop - start, -1), h, left > 0)
     return result

@@ -87,8 +87,7 @@ class MultiplicativeUpdates(RowPassSolver):
             return Sums(math.nan, ())
         numerator, denominator = Sums.of_chunks(math.nan, problem.engine, *found).arrays
         if problem.layout == "dense":  # these lie like H
-            numerator = np.ascontiguousarray(numerator.T)
-            denominator = np.ascontiguousarray(denominator.T) if is_general else denominator
+            numerator, denominator = numerator.T, denominator.T if is_general else denominator
         elif is_general:
             denominator = twin.denominators(Ht, W, beta)
         return Sums(math.nan, (numerator, twin.common(W, beta) if beta == 1 else denominator))
