@@ -26,7 +26,7 @@ def sweep(W, gram, cross, l1, order):
     """
     n_rows, n_components = W.shape
     zero, l1, violation = W.dtype.type(0), W.dtype.type(l1), 0.0
-    ordered = np.empty((n_components, n_components), gram.dtype)
+    ordered = np.empty((n_components, n_components), gram.dtype)  # gram in the order of the sweep
     for p in range(n_components):
         for s in range(n_components):
             ordered[p, s] = gram[order[p], order[s]]
@@ -42,7 +42,7 @@ def sweep(W, gram, cross, l1, order):
             product(gradient[begin:end], ordered[begin:end, :begin], Wt[:begin], True)
             product(gradient[begin:end], ordered[begin:end, end:], Wt[end:], True)
             for p in range(begin, end):
-                w, g, curvature, share = Wt[p], gradient[p], ordered[p, p], zero
+                w, g, curvature, share = Wt[p], gradient[p], ordered[p, p], zero  # share: of the violation
                 for s in range(begin, end):
                     for r in range(BLOCK):
                         g[r] += ordered[p, s] * Wt[s, r]

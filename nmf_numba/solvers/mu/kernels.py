@@ -13,9 +13,8 @@ from nmf_numba.compiled.chunks import empty_sums, fill, gram_matrix
 from nmf_numba.compiled.elementary import power, split
 from nmf_numba.compiled.jit import kernel, parallel
 from nmf_numba.compiled.linear_algebra import gather, product, products, scatter
-from nmf_numba.losses.kernels import denominator_weights, transposed, weights
+from nmf_numba.losses.kernels import FLOOR, denominator_weights, transposed, weights
 
-FLOOR = 2.0**-23  # as in losses/reference.py
 BLOCK = 60  # rows in a block: with TILE columns half a MB of WH, a part of a core's second cache
 TILE = 1000  # columns in a block
 KEPT = 1 << 19  # entries of H, at most, that are transposed once in a row pass: 4 MB; else tile by tile for each block
@@ -35,7 +34,7 @@ def least_entry(beta, like):
 
 @kernel
 def update(W, numerator, denominator, penalties, beta, least):
-    """(1), row by row."""
+    """(1), row by row. For beta = 2, denominator is H H', and W's product with it comes first."""
     n_rows, k = W.shape
     number = W.dtype.type
     l1, l2, floor, least = number(penalties[0]), number(penalties[1]), number(FLOOR), number(least)
@@ -77,7 +76,8 @@ def row_pass_dense(W, X, Ht, denominator, beta, penalties, update_H, bounds):
     n_chunks, k, n_features, general = len(bounds) - 1, W.shape[1], len(Ht), beta != 1 and beta != 2
     numerator_H = np.empty((n_chunks, k, n_features), W.dtype)
     denominator_H = np.empty((n_chunks, k, n_features if general else k if beta == 2 else 0), W.dtype)
-    H, width, least = transposed(Ht if Ht.size < KEPT else Ht[:0]), min(TILE, n_features), least_entry(beta, W)
+    H, width = transposed(Ht if beta != 2 and Ht.size < KEPT else Ht[:0]), min(TILE, n_features)
+    least = least_entry(beta, W)
     for c in prange(n_chunks):
         fill(numerator_H[c], 0)
         fill(denominator_H[c], 0)
@@ -127,7 +127,7 @@ def add_stored(sums, W, indptr, indices, data, Ht, beta, is_for_H):
 
 @parallel
 def row_pass_csr(W, indptr, indices, data, Ht, denominator, beta, penalties, update_H, bounds):
-    """The same, with WH at what X stores of each row, and the denominators given."""
+    """The same, with WH at what X stores of each row, and the denominators given: they do not depend on X."""
     n_chunks, least, given = len(bounds) - 1, least_entry(beta, W), beta != 1 and beta != 2
     numerator_H, k = empty_sums(n_chunks, len(Ht), W.shape[1], W), W.shape[1]
     denominator_H = empty_sums(n_chunks, k, k if beta == 2 else 0, W)
@@ -151,7 +151,7 @@ def row_pass_csr(W, indptr, indices, data, Ht, denominator, beta, penalties, upd
 
 @parallel
 def denominators(W, Ht, beta):
-    """Blocks of rows in parallel, and of WH a tile at a time."""
+    """Chunks of rows in parallel, a block at a time, and of its WH a tile of columns at a time."""
     (n_rows, k), n_features = W.shape, len(Ht)
     result, width, n_chunks = np.empty((n_rows, k), W.dtype), min(TILE, n_features), CHUNKS
     H = transposed(Ht if Ht.size < KEPT else Ht[:0])
