@@ -144,13 +144,15 @@ def _errors(browser):
 # know, which it writes in red.
 FORMULAS = """
 const done = arguments[0];
-const ready = window.MathJax && MathJax.startup ? MathJax.startup.promise : Promise.resolve();
-ready.then(() => {
+const until = Date.now() + 10000;  // MathJax's own promise is another one before its components are loaded
+const look = () => {
   const formulas = [...document.querySelectorAll(".math")];
   const bare = formulas.filter(formula => !formula.querySelector("mjx-container"));
+  if (bare.length > 0 && Date.now() < until) return setTimeout(look, 50);
   const wrong = [...document.querySelectorAll("mjx-merror, mjx-mtext[style*=red]")];
   done([formulas.length, [...bare, ...wrong].map(element => (element.closest(".math") || element).textContent)]);
-});
+};
+look();
 """
 
 

@@ -9,7 +9,7 @@ from numba import prange
 from nmf_numba.compiled.jit import kernel, parallel
 from nmf_numba.compiled.linear_algebra import product
 
-CHUNK = 1024  # rows of a factor in a chunk, where X is not seen
+CHUNK = 1024  # rows of a factor in a chunk, at least, where X is not seen
 
 
 @kernel
@@ -17,8 +17,8 @@ def empty_sums(n_chunks, n_rows, n_columns, like):
     """Return room for each chunk's sum, (n_chunks, n_rows, n_columns), of like's dtype.
 
     The array begins with a cache line of 64 bytes, so a row of 20 doubles lies in three lines, not in four. For a CSR,
-    which reads and writes such rows at random, an iteration takes a tenth less time (`python -m benchmarks speed`). A
-    dense X does not gain, and there 64 bytes more would not fit where H was before it was transposed.
+    which reads and writes such rows at random, an iteration takes a tenth less time (`python -m benchmarks speed`).
+    A dense X does not gain.
     """
     size, item = n_chunks * n_rows * n_columns, like.itemsize
     buffer = np.empty(size + 64 // item, like.dtype)

@@ -77,7 +77,7 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 
 def inlined(function: Callable[..., Any]) -> Any:
-    """Compile a function of scalars into its callers, with arithmetic as written: it may rely on how sums round."""
+    """Compile a function of scalars into its callers, whose sums are not reordered: it may rely on how they round."""
     return compiled(function, fastmath={"contract"}, forceinline=True)
 
 

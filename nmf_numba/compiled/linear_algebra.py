@@ -51,7 +51,7 @@ PLAIN = types.SimpleNamespace(product=product, gather=gather, scatter=scatter, p
 try:
     if config.DISABLE_JIT or os.environ.get("NMF_NUMBA_PLAIN_LOOPS") == "1":
         raise ImportError
-    from nmf_numba.compiled import vectors
+    from nmf_numba.compiled import vectors  # compiled code that calls these loops now gets vectors instead
 
     ROWS = vectors.ROWS  # components that HALS takes together
 except (ImportError, AttributeError):  # Numba or llvmlite without what vectors.py needs

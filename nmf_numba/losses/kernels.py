@@ -23,7 +23,7 @@ CANCELLED = 1e-5  # a difference that is smaller than this share of its terms ha
 
 @inlined
 def _ratio(x, y, floor):
-    """y raised to the floor where x > 0, the larger of x and y, and their ratio s."""
+    """y clipped from below at the floor where x > 0, the larger of x and y, and their ratio s."""
     y = max(y, floor) if x > 0 else y
     m = max(x, y)
     return y, m, min(x, y) / m if m > 0 else 1.0
@@ -67,7 +67,7 @@ def line_divergence(x, y, beta):
 
 @kernel
 def denominator_weights(p, y, beta):
-    """Set p <- y^(beta-1), for lines of entries; y is raised to FLOOR if beta < 1."""
+    """Set p <- y^(beta-1), for lines of entries; y is clipped at FLOOR if beta < 1."""
     floor = y.dtype.type(FLOOR)
     if beta < 1:
         for j in range(len(y)):
@@ -77,7 +77,10 @@ def denominator_weights(p, y, beta):
 
 @kernel
 def weights(p, y, x, beta):
-    """Set p <- x y^(beta-2) and y <- y^(beta-1), for lines of entries: what `weights` of reference.py returns."""
+    """Set p <- x y^(beta-2) and y <- y^(beta-1), for lines of entries: what `weights` of reference.py returns.
+
+    For beta = 1, where y^0 is 1 and nobody needs it, y stays as it is.
+    """
     n, floor, one = len(y), y.dtype.type(FLOOR), y.dtype.type(1)
     if beta == 1:  # y is not needed any more
         for j in range(n):
@@ -103,7 +106,7 @@ def weights(p, y, x, beta):
 
 @kernel
 def transposed(Ht):
-    """Return H, whose rows have no power of two between them: rows 1024 doubles apart map to the same cache set."""
+    """Return H, with eight numbers between its rows: rows 1024 doubles apart would map to the same cache set."""
     n_features, n_components = Ht.shape
     H = np.empty((n_components, n_features + 8), Ht.dtype)[:, :n_features]
     for j in range(n_features):

@@ -19,7 +19,9 @@ Source of (1): Fevotte and Idier (2011), equation (2). Derivation of (2): notes.
 
 import numpy as np
 
-FLOOR = 2.0**-23  # float32's epsilon, for both dtypes: what y is raised to where it has a negative power
+FLOOR = (
+    2.0**-23
+)  # float32's epsilon, for both dtypes: y is clipped from below at it for its logarithm and negative powers
 
 
 def q(s, a):
@@ -39,7 +41,7 @@ def entry_divergence(x, y, beta):
 
 
 def weights(X, WH, beta):
-    """Return X WH^(beta-2) and WH^(beta-1), entry by entry, with WH raised to FLOOR where its power is negative."""
+    """Return X WH^(beta-2) and WH^(beta-1), entry by entry, with WH clipped at FLOOR where its power is negative."""
     low = np.maximum(WH, FLOOR)
     return X * (low if beta < 2 else WH) ** (beta - 2), (low if beta < 1 else WH) ** (beta - 1)
 

@@ -1,8 +1,8 @@
 """HALS in compiled loops. The equations are in reference.py; this file says only how the loops differ.
 
-Rows outside, components inside: (1) couples the components of one row, never two rows. So 80 rows at a time go through
-X Ht, the sweep and their share of W'X and W'W while they are in cache, and the row pass reads X once. Each chunk of
-rows has sums of its own: the result does not depend on the number of threads.
+Blocks of rows outside, then components, then the rows of a block: (1) couples the components of one row, never two
+rows. So 80 rows at a time go through X Ht, the sweep and their share of W'X and W'W while they are in cache, and the
+row pass reads X once. Each chunk of rows has sums of its own: the result does not depend on the number of threads.
 """
 
 import numpy as np
@@ -39,12 +39,14 @@ def sweep(W, gram, cross, l1, order):
                 Wt[p, r] = W[first + r, order[p]]
         for begin in range(0, n_components, ROWS):
             end = min(begin + ROWS, n_components)
-            product(gradient[begin:end], ordered[begin:end, :begin], Wt[:begin], True)
-            product(gradient[begin:end], ordered[begin:end, end:], Wt[end:], True)
+            product(
+                gradient[begin:end], ordered[begin:end, :begin], Wt[:begin], True
+            )  # updated already; gram is symmetric
+            product(gradient[begin:end], ordered[begin:end, end:], Wt[end:], True)  # still to come
             for p in range(begin, end):
                 w, g, curvature, share = Wt[p], gradient[p], ordered[p, p], zero  # share: of the violation
                 for s in range(begin, end):
-                    for r in range(BLOCK):
+                    for r in range(BLOCK):  # rows beyond n are ignored: a fixed length vectorises
                         g[r] += ordered[p, s] * Wt[s, r]
                 for r in range(n):
                     share += abs(min(g[r], zero) if w[r] == 0 else g[r])
@@ -70,7 +72,7 @@ def row_pass_dense(W, X, Ht, gram, l1, order, bounds):
         buffer = np.empty((BLOCK, n_components), W.dtype)
         for start in range(bounds[c], bounds[c + 1], BLOCK):
             stop = min(start + BLOCK, bounds[c + 1])
-            rows, X_rows, cross = W[start:stop], X[start:stop], buffer[: stop - start : 1]
+            rows, X_rows, cross = W[start:stop], X[start:stop], buffer[: stop - start : 1]  # a step: see sweep
             product(cross, X_rows, Ht, False)
             violations[c] += sweep(rows, gram, cross, l1, order)
             for left in range(0, X.shape[1], PANEL):
@@ -92,7 +94,7 @@ def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, bounds):
         buffer = np.empty((BLOCK, n_components), W.dtype)
         for start in range(bounds[c], bounds[c + 1], BLOCK):
             stop = min(start + BLOCK, bounds[c + 1])
-            rows, cross = W[start:stop], buffer[: stop - start : 1]
+            rows, cross = W[start:stop], buffer[: stop - start : 1]  # a step: see sweep
             fill(cross, 0)
             for i in range(start, stop):
                 begin, end = indptr[i], indptr[i + 1]

@@ -28,7 +28,7 @@ def common(Ht, beta):
 
 @kernel
 def least_entry(beta, like):
-    """Return what an entry must reach, or it becomes 0."""
+    """`smallest` of reference.py."""
     return 2.0**-52 if beta < 1 else 2.0**-126 if like.itemsize == 4 else 2.0**-1022  # float32, float64
 
 
@@ -63,7 +63,7 @@ def weight_tile(P, Q, x, left, beta):
 
 @kernel
 def add_tile(sums, sums_H, rows, tile, h, left, is_for_H):
-    """Add tile Ht to the sums of some rows of W, or their W' tile to those of H, for a tile from column `left` on."""
+    """Add tile Ht to the sums of rows of W, which begin at the first tile, or W' tile to those of H."""
     if is_for_H:
         product(sums_H[:, left : left + len(h)], rows.T, tile, True)
     else:
@@ -86,7 +86,7 @@ def row_pass_dense(W, X, Ht, denominator, beta, penalties, update_H, bounds):
             stop = min(start + BLOCK, bounds[c + 1])
             rows, x, n = W[start:stop], X[start:stop], stop - start
             num, den = sums[0, :n], sums[1, :n]
-            for is_for_H in range(1 + update_H):  # W, then with its new rows H, while the rows of X are in cache
+            for is_for_H in range(1 + update_H):  # 0: W; then 1: with its new rows H, while X's are in cache
                 for left in range(0, n_features, width):
                     h = Ht[left : left + width]
                     if beta == 2:  # the weights are X and WH, and WH is not needed: H H' serves instead
@@ -94,7 +94,7 @@ def row_pass_dense(W, X, Ht, denominator, beta, penalties, update_H, bounds):
                     else:
                         P = buffers[0, : n * len(h)].reshape(n, len(h))
                         Q = buffers[1, : n * len(h)].reshape(n, len(h))
-                        tile = H[:, left : left + len(h)] if H.size > 0 else transposed(h)
+                        tile = H[:, left : left + len(h)] if H.size > 0 else transposed(h)  # H is empty if large
                         product(Q, rows, tile, False)
                         weight_tile(P, Q, x, left, beta)
                         add_tile(num, numerator_H[c], rows, P, h, left, is_for_H)
@@ -139,7 +139,7 @@ def row_pass_csr(W, indptr, indices, data, Ht, denominator, beta, penalties, upd
             stop = min(start + BLOCK, bounds[c + 1])
             rows, ends = W[start:stop], indptr[start : stop + 1]
             fill(num, 0)
-            for is_for_H in range(1 + update_H):  # W, then with its new rows H
+            for is_for_H in range(1 + update_H):  # 0: W; then 1: with its new rows H
                 sums = numerator_H[c] if is_for_H else num
                 add_stored(sums, rows, ends, indices, data, Ht, beta, is_for_H)
                 if not is_for_H:

@@ -31,7 +31,7 @@ def common(Ht, beta):
 
 
 def denominators(W, Ht, beta):
-    """Return the denominators of (2), (n_rows, n_components). H's are those of Ht, with W in the place of Ht."""
+    """Return the denominators of (2), (n_rows, n_components). For H call denominators(Ht, W, beta)."""
     return weights(0, W @ Ht.T, beta)[1] @ Ht
 
 
@@ -63,7 +63,7 @@ def row_pass_dense(W, X, Ht, denominator, beta, penalties, update_H, bounds):
     bounds : where the chunks of rows begin, and where the last one ends. Rows do not depend on each other: any split
         will do, and what H needs is the sum over all chunks.
 
-    For beta = 2 the second result is W'W, as `update` takes it; for beta = 1 it has no columns: W's row sums will do.
+    For beta = 2 the second result is W'W, as `update` takes it. For beta = 1 it has no columns: column sums of W do.
     """
     n_chunks, (n_features, k) = len(bounds) - 1, Ht.shape
     numerator_H = np.zeros((n_chunks, k, n_features), W.dtype)
