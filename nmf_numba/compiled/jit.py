@@ -3,6 +3,7 @@
     @kernel      a loop on one thread
     @parallel    a loop with prange, on several threads
     @inlined     a function of scalars, compiled into the loop that calls it, so that this loop can become vectors
+    @part        a part of such a function
 
 Everything compiled can be called from Python. With NUMBA_DISABLE_JIT=1 Python itself runs the loops, slowly.
 """
