@@ -170,7 +170,7 @@ def only_stored_csr(indptr, indices, data, W, Ht, beta, bounds):
 
 def divergence_dense(X, W, Ht, beta, bounds):
     """Chunks of rows of X."""
-    return float(all_dense(X, W, Ht, beta, bounds).sum())
+    return sum(all_dense(X, W, Ht, beta, bounds).tolist())  # in order
 
 
 def divergence_csr(indptr, indices, data, W, Ht, beta, bounds):
@@ -182,7 +182,7 @@ def divergence_csr(indptr, indices, data, W, Ht, beta, bounds):
             if beta == 2
             else float(W.sum(0, np.float64) @ Ht.sum(0, np.float64))
         )
-        total, size = zeros + float(totals.sum()), zeros + float(sizes.sum())
+        total, size = zeros + sum(totals.tolist()), zeros + sum(sizes.tolist())
         if np.isfinite(size) and total > CANCELLED * size:
             return total
-    return float(all_csr(indptr, indices, data, W, Ht, beta, bounds).sum())
+    return sum(all_csr(indptr, indices, data, W, Ht, beta, bounds).tolist())

@@ -194,9 +194,11 @@ class RowPassSolver(Solver):
             yield "H", state
 
     def step(self, problem: Problem, state: State) -> State:
-        """Do a row pass and an update."""
-        for _ in self.halves(problem, state):
-            pass
+        """Do a row pass and an update: both of `halves`, without the pause between."""
+        sums = self.row_pass(problem, state)
+        state.violation = sums.violation
+        if problem.update_H:
+            state.violation += self.update(problem, state, sums)
         return state
 
 
