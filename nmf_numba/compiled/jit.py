@@ -107,8 +107,7 @@ class parallel:  # noqa: N801  (a decorator)
         """Run the loop."""
         try:
             with launcher.lock:
-                if not launcher.is_ready:
-                    load_openmp()
+                load_openmp()
                 return (self.on_one_thread if launcher.threads_lost else self.on_threads)(*arguments)
         except SystemError as error:  # how Ctrl-C inside compiled code arrives, or as the cause of such a cause
             cause = error.__cause__

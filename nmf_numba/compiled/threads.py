@@ -87,6 +87,8 @@ def load_openmp() -> None:
     `omppool` is Numba's own name for it. If it has another one day, or is not there, as on macOS, then nothing happens
     here, and threads spin for as long as their library's default says.
     """
+    if launcher.is_ready:
+        return
     with _short_spin(), contextlib.suppress(ImportError):
         importlib.import_module("numba.np.ufunc.omppool")
     launcher.is_ready = True
@@ -112,18 +114,23 @@ def default_threads() -> int:
     NUMBA_NUM_THREADS counts if it is set. Else OMP_NUM_THREADS does, which job schedulers and Ray set, and so does a
     `threadpoolctl.threadpool_limits` around the fit. A limit on BLAS alone does not count once OpenMP is loaded.
     """
+    sizes = _pool_sizes()  # of the caller's: Numba's own is loaded next, before Numba loads it without the short spin
+    load_openmp()
     n_threads = int(numba.get_num_threads())
     if "NUMBA_NUM_THREADS" in os.environ or n_threads == 1:
         return n_threads
     wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     limits = [int(wanted)] if wanted.isdigit() and int(wanted) > 0 else []
-    return min([n_threads, *limits, max(_pool_sizes(), default=n_threads)])
+    return min([n_threads, *limits, max(sizes, default=n_threads)])
 
 
 @contextlib.contextmanager
 def threads(n_threads: int | None = None) -> Iterator[None]:
     """Run loops on n_threads threads (None: see `default_threads`) inside the `with` block, in this Python thread."""
-    before, n_threads = numba.get_num_threads(), n_threads or default_threads()
+    if n_threads is None:
+        n_threads = default_threads()
+    load_openmp()
+    before = numba.get_num_threads()
     try:
         numba.set_num_threads(n_threads)
         yield
