@@ -25,7 +25,7 @@ from nmf_numba.trace import Trace
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SKLEARN = "scikit-learn"
+SKLEARN, SKLEARN_SOLVERS = "scikit-learn", ("cd", "mu")
 WITHIN = (0.1, 0.01, 0.001)  # of the best objective found
 
 
@@ -162,7 +162,9 @@ def compare(
     if validation.check_trace(trace) == 0:
         raise ValueError("trace must be True or an integer >= 1: a comparison is made of traces. Found False.")
     problem = Problem(validation.check_X(X), validation.check_beta(beta_loss))
-    chosen = {solver if isinstance(solver, str) else solver.name: check_solver(solver) for solver in names}
+    chosen: dict[str, Solver] = {}
+    for solver in map(check_solver, names):
+        chosen[repr(solver) if chosen.get(solver.name, solver) != solver else solver.name] = solver
     refusals = {name: solver.supports(problem) for name, solver in chosen.items()}
     able = {name: solver for name, solver in chosen.items() if refusals[name] is None}
     reasons = {name: reason for name, reason in refusals.items() if reason is not None}
@@ -180,10 +182,13 @@ def compare(
     for solver_name, solver in able.items():
         for engine in engines:
             name = solver_name if len(engines) == 1 else f"{solver_name}, {engine}"
+            if engine == SKLEARN and solver.name not in SKLEARN_SOLVERS:
+                reasons[name] = f"scikit-learn has no solver {solver.name!r}."
+                continue
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # that max_iter was reached is what is asked for here
                 if engine == SKLEARN:
-                    results[name] = _fit_sklearn(run, dataclasses.replace(options, solver=solver_name))
+                    results[name] = _fit_sklearn(run, dataclasses.replace(options, solver=solver.name))
                 else:
                     chosen_options = dataclasses.replace(options, solver=solver, engine=engine)
                     fields = {f.name: getattr(chosen_options, f.name) for f in dataclasses.fields(chosen_options)}

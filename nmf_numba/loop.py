@@ -114,7 +114,7 @@ class Run:
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
-        """Set the threads for all iterations. Only where no code of the user's runs between iterations."""
+        """Set the threads, and what NumPy does about overflow, for as long as no code of the user's runs."""
         if self.held:
             yield
             return
@@ -130,9 +130,13 @@ class Run:
             finally:
                 self.held = False
 
+    def hold_all(self) -> contextlib.AbstractContextManager[None]:
+        """Set them once for all iterations, or with a callback, which must not feel them, for each."""
+        return self.hold() if self.options.callback is None else contextlib.nullcontext()
+
     def last(self, warning: type[Warning] = validation.ConvergenceWarning) -> Step:
         """Go through all iterations and return the last; warn if max_iter came before the stopping rule was met."""
-        with self.hold():
+        with self.hold_all():
             for step in self.steps():  # noqa: B007  (the last one is the result)
                 pass
         if step.stop_reason == "max_iter" and self.options.tol > 0:

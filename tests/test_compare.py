@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 import pytest
 
 from nmf_numba import compare, fit
 from nmf_numba.comparison import Comparison
 from nmf_numba.datasets import load_digits
+from nmf_numba.solvers.hals.solver import HALS
 
 X = load_digits().X[:120] + 0.0
 
@@ -92,3 +96,23 @@ def test_max_time_ends_every_run() -> None:
 def test_refused(options: dict[str, object], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         compare(X, 2, **options)  # type: ignore[arg-type]
+
+
+def test_instances_with_one_name_are_both_compared() -> None:
+    """And one that scikit-learn does not have is refused, not run as another."""
+    solvers: list[Any] = ["cd", HALS(shuffle=True), "cd"]
+    comparison = compare(X, 2, solvers=solvers, max_iter=3, init="random", random_state=0)
+    assert list(comparison.results) == ["cd", "HALS(shuffle=True)"]
+    own = dataclasses.make_dataclass("Own", [], bases=(HALS,), namespace={"name": "own"}, frozen=True)()
+    engines = ["reference", "scikit-learn"]
+    comparison = compare(X, 2, solvers=["cd", own], engines=engines, max_iter=2, init="random", random_state=0)
+    assert list(comparison.results) == ["cd, reference", "cd, scikit-learn", "own, reference"]
+    assert comparison.refusals == {"own, scikit-learn": "scikit-learn has no solver 'own'."}
+
+
+def test_a_callback_does_not_feel_the_loop() -> None:
+    """What NumPy does about overflow is the caller's while a callback runs."""
+    seen: list[Any] = []
+    with np.errstate(over="raise", divide="raise"):
+        fit(X, 2, max_iter=2, tol=0, random_state=0, callback=lambda step: seen.append(np.geterr()["over"]))
+    assert seen == ["raise", "raise"]

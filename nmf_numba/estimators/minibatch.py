@@ -225,7 +225,7 @@ class MiniBatchNMF(Factorizer):
         X = self._checked(X, reset=True)
         self._check_own()
         run = self._prepare(X, W, H)
-        with run.hold():
+        with run.hold_all():
             return self._fit_run(run)
 
     def _fit_run(self, run: Run) -> Float:

@@ -11,6 +11,7 @@ import abc
 import copy
 import dataclasses
 import functools
+import importlib.util
 import math
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -153,13 +154,17 @@ class Solver(abc.ABC):
         return 0.0
 
     def functions(self, problem: Problem) -> Any:
-        """Return the module of this solver's kernels or their reference, which lie beside the file of its class."""
+        """Return the module of this solver's kernels or their reference, beside the file of its class or of a base."""
         return _twin_of(type(self), problem.engine)
 
 
 @functools.cache
 def _twin_of(solver: type[Solver], engine: str) -> Any:
-    return twin(solver.__module__.rpartition(".")[0], engine)
+    packages = (base.__module__.rpartition(".")[0] for base in solver.__mro__)
+    for package in packages:
+        if package and importlib.util.find_spec(f"{package}.reference") is not None:
+            return twin(package, engine)
+    raise TypeError(f"{solver.__name__} has neither kernels nor a reference: do without `functions` in its step.")
 
 
 @dataclasses.dataclass(frozen=True)

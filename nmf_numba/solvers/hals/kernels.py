@@ -121,7 +121,7 @@ def update(W, gram, cross, l1, order):
 
 
 def gram(Ht, l2):
-    """On one thread: of all that an iteration does, this is a hundredth."""
+    """On one thread: it takes a thousandth to a twentieth of an iteration, most for a CSR with many components."""
     result = gram_matrix(Ht)
     if l2 > 0:
         result.reshape(-1)[:: len(result) + 1] += Ht.dtype.type(l2)
