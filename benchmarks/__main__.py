@@ -60,7 +60,7 @@ def main(argv=None):
     for name in arguments.parts or PARTS:
         rows = run(name, options, arguments.out)
         if arguments.write is not None and rows:
-            command = f"python -m benchmarks {name} --write {arguments.write}"
+            command = " ".join(["python -m benchmarks", *(sys.argv[1:] if argv is None else argv)])
             write_table(arguments.write, rows, getattr(PARTS[name], "TABLE", PARTS[name].COLUMNS), command)
     return 0
 
