@@ -147,10 +147,7 @@ class Run:
         """Do a part of an iteration while the clock runs."""
         if not self.held:
             with self.hold():
-                return self._timed(move, *arguments)
-        return self._timed(move, *arguments)
-
-    def _timed(self, move: Callable[..., Any], *arguments: Any) -> Any:
+                return self.timed(move, *arguments)
         before = time.perf_counter()
         result = move(*arguments)
         self.seconds += time.perf_counter() - before

@@ -17,7 +17,7 @@ import threadpoolctl
 
 # --- launching, and forks -----------------------------------------------------------------------------------------
 
-SPIN = "10000"  # GNU OpenMP: how often a thread looks for more work before it sleeps, some tens of microseconds
+SPIN = "4000"  # GNU OpenMP: how often a thread looks for more work before it sleeps, some tens of microseconds
 
 
 def _layer_is_started() -> bool:
