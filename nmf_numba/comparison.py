@@ -13,6 +13,7 @@ import numpy as np
 
 from nmf_numba import validation
 from nmf_numba.factorization import Factorization, fit
+from nmf_numba.gradient.residual import kkt_residual
 from nmf_numba.loop import Run, prepare
 from nmf_numba.losses.objective import evaluate
 from nmf_numba.options import DEFAULT, Options, check_solver
@@ -60,12 +61,13 @@ class Comparison:
         "To 1 %": until the objective is at most 1.01 times the best of all runs. A dash: the run never got there.
         Seconds are wall clock of solver steps. A better run moves the goal for all others.
         """
-        header = ["run", "iterations", "seconds", "objective", "stopped by"]
+        header = ["run", "iterations", "seconds", "objective", "KKT residual", "stopped by"]
         for share in WITHIN:
             header += [f"iterations to {100 * share:g} %", "seconds"]
         rows: list[list[str]] = []
         for name, trace in self.traces.items():
             last = [f"{trace.iteration[-1]}", f"{trace.seconds[-1]:.3g}", f"{trace.objective.min():.6g}"]
+            last.append(f"{trace.kkt[-1]:.1e}")
             rows.append([name, *last, self.results[name].stop_reason])
             for share in WITHIN:
                 near = np.flatnonzero(trace.objective <= (1 + share) * self.best)
@@ -98,7 +100,7 @@ def compare(
     H: Any = DEFAULT.H,
     init: str | None = DEFAULT.init,
     max_time: float | None = DEFAULT.max_time,
-    max_iter: int = DEFAULT.max_iter,
+    max_iter: int = 200,
     tol: float = 0.0,
     alpha_W: float = DEFAULT.alpha_W,
     alpha_H: float | str = DEFAULT.alpha_H,
@@ -107,6 +109,7 @@ def compare(
     shuffle: bool = DEFAULT.shuffle,
     n_threads: int | None = DEFAULT.n_threads,
     trace: bool | int = True,
+    stopping: str = DEFAULT.stopping,
 ) -> Comparison:
     """Return how several solvers converge on one problem, from one start, by one clock.
 
@@ -115,7 +118,8 @@ def compare(
 
     Parameters
     ----------
-    X, n_components, beta_loss, W, H, init, alpha_W, alpha_H, l1_ratio, random_state, shuffle, n_threads
+    X, n_components, beta_loss, W, H, init, alpha_W, alpha_H, l1_ratio, random_state, shuffle, n_threads, \
+stopping
         As for `fit`. The start is made once, and every run starts from a copy of it.
     solvers : iterable of str or Solver, default ('cd', 'mu')
         Names of solvers, or instances. One that does not support the problem is listed with its reason.
@@ -211,7 +215,7 @@ def _fit_sklearn(run: Run, options: Options) -> Factorization:
 
     names = ["init", "solver", "beta_loss", "tol", "alpha_W", "alpha_H", "l1_ratio", "random_state", "shuffle"]
     keywords = {name: getattr(options, name) for name in names}
-    rows = [(0, 0.0, math.nan, evaluate(run.problem, run.W, run.Ht))]
+    rows = [(0, 0.0, math.nan, evaluate(run.problem, run.W, run.Ht), kkt_residual(run.problem, run.W, run.Ht))]
     n_iter, following, seconds = 1, 2, 0.0
     while True:
         start = {"W": options.W.copy(), "H": options.H.copy()}  # they are changed in place
@@ -220,7 +224,7 @@ def _fit_sklearn(run: Run, options: Options) -> Factorization:
             run.problem.X, **start, n_components=options.W.shape[1], max_iter=n_iter, **keywords
         )
         seconds = max(seconds, time.perf_counter() - before)
-        rows.append((done, seconds, math.nan, evaluate(run.problem, W, H.T)))
+        rows.append((done, seconds, math.nan, evaluate(run.problem, W, H.T), kkt_residual(run.problem, W, H.T)))
         if done < n_iter or n_iter == options.max_iter or seconds >= run.options.max_time:
             break
         n_iter, following = min(following, options.max_iter), n_iter + following

@@ -112,7 +112,7 @@ def trace_fit(X: Float, n_components: int, loss: str, solver: str, seed: int, ma
     rows = []
     steps = iterate(X, n_components, solver=solver, beta_loss=loss, init="random", random_state=seed, max_iter=max_iter)
     for step in steps:
-        rows.append((step.n_iter, step.seconds, step.violation, step.objective()))
+        rows.append((step.n_iter, step.seconds, step.violation, step.objective(), step.kkt()))
     return Curve(step.W, step.H, Trace.of(rows), str(step.stop_reason), seed)
 
 

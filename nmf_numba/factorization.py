@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nmf_numba.loop import Step, prepare
-from nmf_numba.options import DEFAULT, Options
+from nmf_numba.options import DEFAULT, SKLEARN, Options
 from nmf_numba.problem import Float
 from nmf_numba.solvers.solver import Solver, State
 from nmf_numba.trace import Trace
@@ -46,7 +46,7 @@ class Factorization:
             raise ValueError("resume must be what `fit` has returned in this process: this result has no state.")
         if solver != self._solver:
             raise ValueError(f"resume comes from a fit with solver={self._solver!r}. Found solver={solver!r}.")
-        if options.W is not None or options.H is not None or options.init is not None:
+        if options.W is not None or options.H is not None or options.init not in (None, DEFAULT.init):
             raise ValueError("resume goes on from the factors of a result: leave out W, H and init.")
         shape = len(self.W), self.H.shape[1]
         if X.shape != shape or X.dtype != self.W.dtype:
@@ -87,6 +87,7 @@ def fit(
     max_time: float | None = DEFAULT.max_time,
     n_threads: int | None = DEFAULT.n_threads,
     resume: Factorization | None = DEFAULT.resume,
+    stopping: str = DEFAULT.stopping,
 ) -> Factorization:
     """Return non-negative factors W and H whose product approximates X.
 
@@ -112,8 +113,9 @@ def fit(
         With init='custom', where W starts; else not used. It is not changed.
     H : array-like, shape (n_components, n_features), or None, default None
         With init='custom', where H starts; with update_H=False, the H to keep. It is not changed.
-    init : {'random', 'nndsvd', 'nndsvda', 'nndsvdar', 'custom'} or None, default None
-        Where the fit starts: see `initialize`; 'custom' starts at the given W and H.
+    init : {'auto', 'random', 'nndsvd', 'nndsvda', 'nndsvdar', 'custom'} or None, default 'auto'
+        Where the fit starts: see `initialize`; 'custom' starts at the given W and H. 'auto' does not depend on the unit
+        of X; None is scikit-learn's choice, which does.
     update_H : bool, default True
         False: keep the given H and find W. W then starts at zero for 'cd', and at sqrt(mean(X) / n_components) for
         'mu'.
@@ -123,10 +125,8 @@ def fit(
     beta_loss : {'frobenius', 'kullback-leibler', 'itakura-saito'} or float, default 'frobenius'
         The divergence to minimise: beta is 2, 1, 0, or the number given. beta <= 0 needs an X without zeros.
     tol : float >= 0, default 1e-4
-        'cd' stops when the violation of the optimality conditions is at most tol times that of the first iteration;
-        'mu' when sqrt(2 L) has fallen by less than tol times its start within ten iterations. 0: 'mu' never stops
-        early, 'cd' only if the violation is exactly zero.
-    max_iter : int >= 1, default 200
+        Of the stopping rule, see `stopping`. 0: the fit does not stop early, or only where nothing is left to do.
+    max_iter : int >= 1, default 500
         Most iterations.
     alpha_W : float >= 0, default 0
         Strength of the penalty on W. If X has unit u, D_beta has unit u^beta, so alpha does not mean the same across
@@ -158,6 +158,11 @@ def fit(
     resume : Factorization or None, default None
         A result to go on from, with its factors and what its solver keeps: 50 iterations and 50 more are 100. The
         stopping rule begins anew. X, the solver and its options must be the same.
+    stopping : {'kkt', 'scikit-learn'}, default 'kkt'
+        'kkt': stop when the relative KKT residual, see `Step.kkt`, is at most tol; looked at after the first iteration
+        and then every ten. It depends neither on the start nor on the unit of X. 'scikit-learn': 'cd' stops when the
+        violation of the optimality conditions is at most tol times that of the first iteration; 'mu' when sqrt(2 L) has
+        fallen by less than tol times its start within ten iterations.
 
     Returns
     -------
@@ -176,7 +181,8 @@ def fit(
     Warns
     -----
     ConvergenceWarning
-        max_iter was reached before the stopping rule was met, and tol > 0.
+        max_iter was reached before the stopping rule was met, and tol > 0; or scikit-learn's rule was met far from a
+        stationary point, with a relative KKT residual above 0.005.
     RuntimeWarning
         W or H were given, but are not used.
     UserWarning
@@ -227,18 +233,18 @@ def non_negative_factorization(
     H: Any = None,
     n_components: int | str | None = "warn",
     *,
-    init: str | None = DEFAULT.init,
-    update_H: bool = DEFAULT.update_H,
-    solver: str | Solver = DEFAULT.solver,
-    beta_loss: float | str = DEFAULT.beta_loss,
-    tol: float = DEFAULT.tol,
-    max_iter: int = DEFAULT.max_iter,
-    alpha_W: float = DEFAULT.alpha_W,
-    alpha_H: float | str = DEFAULT.alpha_H,
-    l1_ratio: float = DEFAULT.l1_ratio,
-    random_state: Any = DEFAULT.random_state,
-    verbose: int = DEFAULT.verbose,
-    shuffle: bool = DEFAULT.shuffle,
+    init: str | None = SKLEARN.init,
+    update_H: bool = SKLEARN.update_H,
+    solver: str | Solver = SKLEARN.solver,
+    beta_loss: float | str = SKLEARN.beta_loss,
+    tol: float = SKLEARN.tol,
+    max_iter: int = SKLEARN.max_iter,
+    alpha_W: float = SKLEARN.alpha_W,
+    alpha_H: float | str = SKLEARN.alpha_H,
+    l1_ratio: float = SKLEARN.l1_ratio,
+    random_state: Any = SKLEARN.random_state,
+    verbose: int = SKLEARN.verbose,
+    shuffle: bool = SKLEARN.shuffle,
 ) -> tuple[Float, Float, int]:
     """Return W, H and the number of iterations: scikit-learn's function of this name, with its signature.
 
@@ -246,9 +252,14 @@ def non_negative_factorization(
 
     Parameters
     ----------
-    X, W, H, init, update_H, solver, beta_loss, tol, max_iter, alpha_W, alpha_H, l1_ratio, random_state, verbose, \
-shuffle
+    X, W, H, update_H, solver, beta_loss, alpha_W, alpha_H, l1_ratio, random_state, verbose, shuffle
         As for `fit`.
+    init : {'auto', 'random', 'nndsvd', 'nndsvda', 'nndsvdar', 'custom'} or None, default None
+        Where the fit starts: see `initialize`.
+    tol : float >= 0, default 1e-4
+        Of scikit-learn's stopping rule, see `stopping` of `fit`.
+    max_iter : int >= 1, default 200
+        Most iterations.
     n_components : int, 'auto' or None
         As for `fit`. Left out: all features are kept, and a FutureWarning asks for a value.
 
@@ -279,5 +290,5 @@ shuffle
     >>> W.shape, H.shape
     ((6, 2), (2, 2))
     """
-    step = prepare(X, Options.of(locals())).last()
+    step = prepare(X, Options.of(locals(), stopping=SKLEARN.stopping)).last()
     return step.W, np.ascontiguousarray(step.H), step.n_iter

@@ -11,7 +11,8 @@ from nmf_numba import validation
 from nmf_numba.problem import Float, Matrix, mean_of
 
 OVERSAMPLES = 10  # random vectors beyond the number of components
-SMALLEST = 1e-6  # smaller entries of an SVD start become zero
+SMALLEST = 1e-6  # smaller entries of scikit-learn's SVD starts become zero
+LEAST = 0.1  # of 'auto': the smallest entry of its factors, as a share of sqrt(mean(X) / n_components)
 
 
 def _randomized_svd(X: Matrix, n_components: int, rng: Any) -> tuple[Float, Float, Float]:
@@ -54,20 +55,18 @@ def _nndsvd(X: Matrix, n_components: int, rng: Any) -> tuple[Float, Float]:
             scale = np.sqrt(s[j] * products[chosen])
             W[:, j] = scale * (parts[chosen][0] / norms[chosen][0])
             H[j] = scale * (parts[chosen][1] / norms[chosen][1])
-    W[W < SMALLEST] = 0
-    H[H < SMALLEST] = 0
     return W, H
 
 
 def make_start(X: Matrix, n_components: int, init: str | None, random_state: Any) -> tuple[Float, Float]:
     """Return W and H for a validated X and any init but 'custom'."""
     validation.check_rank(n_components, X.shape, init)
-    if init is None:
-        init = "nndsvda" if n_components <= min(X.shape) else "random"
+    if init in (None, "auto") and n_components > min(X.shape):
+        init = "random"
     rng = validation.check_random_state(random_state)
     mean = mean_of(X)
+    scale = np.sqrt(mean / n_components)
     if init == "random":
-        scale = np.sqrt(mean / n_components)
         H = rng.standard_normal(size=(n_components, X.shape[1])).astype(X.dtype, copy=False)
         W = rng.standard_normal(size=(X.shape[0], n_components)).astype(X.dtype, copy=False)
         for factor in (W, H):  # in place: a copy would be as large as they are
@@ -76,18 +75,24 @@ def make_start(X: Matrix, n_components: int, init: str | None, random_state: Any
         return W, H
 
     W, H = _nndsvd(X, n_components, rng)
+    if init == "auto":  # in the unit of W and H, the square root of X's
+        least = X.dtype.type(LEAST) * scale
+        return np.maximum(W, least, out=W), np.maximum(H, least, out=H)
     if init == "nndsvdar":
         rng = validation.check_random_state(random_state)  # an int begins its stream again
     for factor in (W, H):
-        zeros = factor == 0
-        if init == "nndsvda":
+        zeros = factor < SMALLEST
+        factor[zeros] = 0
+        if init in (None, "nndsvda"):
             factor[zeros] = mean
         elif init == "nndsvdar":
             factor[zeros] = np.abs(mean * rng.standard_normal(size=np.count_nonzero(zeros)) / 100)
     return W, H
 
 
-def initialize(X: Any, n_components: int, *, init: str | None = None, random_state: Any = None) -> tuple[Float, Float]:
+def initialize(
+    X: Any, n_components: int, *, init: str | None = "auto", random_state: Any = None
+) -> tuple[Float, Float]:
     """Return the factors W and H at which a fit starts.
 
     Parameters
@@ -96,11 +101,14 @@ def initialize(X: Any, n_components: int, *, init: str | None = None, random_sta
         Finite and non-negative.
     n_components : int
         Number of columns of W and of rows of H.
-    init : {'random', 'nndsvd', 'nndsvda', 'nndsvdar'} or None, default None
+    init : {'auto', 'random', 'nndsvd', 'nndsvda', 'nndsvdar'} or None, default 'auto'
+        'auto': from a randomised singular value decomposition, with entries raised to at least a tenth of
+        sqrt(mean(X) / n_components); 'random' if n_components > min(n_samples, n_features). Another unit of X changes
+        both factors by the square root of it, and nothing else.
         'random': absolute values of normal numbers times sqrt(mean(X) / n_components).
         'nndsvd': from a randomised singular value decomposition; about half the entries are zero.
         'nndsvda': the same with zeros replaced by mean(X). 'nndsvdar': by small random numbers.
-        None: 'nndsvda' if n_components <= min(n_samples, n_features), else 'random'.
+        None: scikit-learn's choice, 'nndsvda' if n_components <= min(n_samples, n_features), else 'random'.
     random_state : int, numpy.random.RandomState or Generator, or None, default None
         Source of randomness; an int gives the same start every time. None is NumPy's global stream.
 

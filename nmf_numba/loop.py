@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from nmf_numba import validation
+from nmf_numba.gradient.residual import kkt_residual
 from nmf_numba.initialization import make_start
 from nmf_numba.losses.objective import Objective, evaluate
 from nmf_numba.options import DEFAULT, Options
 from nmf_numba.problem import Float, Problem
 from nmf_numba.solvers.solver import Coordinate, Solver, State
-from nmf_numba.stopping import STOPPING, TEST_EVERY
+from nmf_numba.stopping import FAR, STOPPING, TEST_EVERY
 
 WARM_UP_ROWS = 4096  # of H transposed: so many that it is updated in chunks
 SAY_AFTER = 1.0  # seconds of compilation
@@ -61,6 +62,7 @@ class Step:
     half: str | None = None
     coordinate: Coordinate | None = None
     _objective: Objective | None = dataclasses.field(default=None, repr=False)
+    _kkt: float | None = dataclasses.field(default=None, repr=False)
 
     def copy(self) -> Step:
         """Return the step with W and H of its own: a fit goes on in the arrays that it hands out."""
@@ -71,6 +73,18 @@ class Step:
         if self._objective is None:
             self._objective = evaluate(self._problem, self.W, self.H.T)
         return self._objective
+
+    def kkt(self) -> float:
+        """Return the relative KKT residual at W and H, from 0, a stationary point, to 1. Computed when first asked for.
+
+        The gradient of the objective is a difference P - N of non-negative parts. Its entries count as they are where
+        an entry of W or H should grow, and where it should shrink in proportion to the entry, up to the mean of its
+        column of W or row of H: at zero nothing is left. Their sum, divided by that of P + N, has no unit. A pass over
+        X, which costs about as much as an iteration.
+        """
+        if self._kkt is None:
+            self._kkt = kkt_residual(self._problem, self.W, self.H.T)
+        return self._kkt
 
 
 class Reporter:
@@ -107,7 +121,9 @@ class Run:
     rng: Any
     options: Options
     state: State | None = None  # where a resumed fit goes on
-    rows: list[tuple[int, float, float, Objective]] | None = None  # filled if it is a list: what a Trace is made of
+    rows: list[tuple[int, float, float, Objective, float]] | None = (
+        None  # filled if it is a list: what a Trace is made of
+    )
 
     seconds: float = 0.0
     held: bool = False  # whether the threads are set already
@@ -139,6 +155,9 @@ class Run:
         with self.hold_all():
             for step in self.steps():  # noqa: B007  (the last one is the result)
                 pass
+            far = step.stop_reason == "tol" and self.problem.update_H and step.kkt() > FAR
+        if far and self.options.stopping != "kkt":
+            validation.warn_far_from_stationary(step.n_iter, step.kkt(), warning)
         if step.stop_reason == "max_iter" and self.options.tol > 0:
             validation.warn_not_converged(self.options.max_iter, self.options.tol, warning)
         return step
@@ -216,12 +235,13 @@ class Run:
         """Add a row to the trace: every so many iterations, for the last, and where the objective is known already."""
         due = self.options.trace and step.n_iter % self.options.trace == 0
         if self.rows is not None and (due or step.stop_reason is not None or step._objective is not None):
-            self.rows.append((step.n_iter, step.seconds, step.violation, step.objective()))
+            kkt = step.kkt() if due or step.stop_reason is not None else math.nan
+            self.rows.append((step.n_iter, step.seconds, step.violation, step.objective(), kkt))
 
     def steps(self) -> Iterator[Step]:
         """Yield the start and every iteration after it, or more often if `every` says so."""
         options, problem = self.options, self.problem
-        rule = STOPPING[self.solver.stopping](options.tol)
+        rule = STOPPING["kkt" if options.stopping == "kkt" else self.solver.stopping](options.tol)
         reporter = Reporter(options.max_iter) if options.verbose else None
         self.warm_up()
         self.seconds = 0.0
@@ -340,6 +360,7 @@ def iterate(
     callback: Callable[[Step], object] | None = DEFAULT.callback,
     every: str = DEFAULT.every,
     resume: Any = DEFAULT.resume,
+    stopping: str = DEFAULT.stopping,
 ) -> Iterator[Step]:
     """Yield a `Step` for the start and for every iteration of a fit.
 
@@ -348,7 +369,7 @@ def iterate(
     Parameters
     ----------
     X, n_components, W, H, init, update_H, solver, beta_loss, tol, max_iter, alpha_W, alpha_H, l1_ratio, random_state, \
-verbose, shuffle, engine, n_threads, max_time, callback, resume
+verbose, shuffle, engine, n_threads, max_time, callback, resume, stopping
         As for `fit`.
     every : {'iteration', 'half', 'coordinate'}, default 'iteration'
         'half': there is a step after W is updated, and one after H is, if the solver has such halves. 'coordinate', for

@@ -27,12 +27,13 @@ class Options:
     n_components: Any = "auto"
     W: Any = None
     H: Any = None
-    init: str | None = None
+    init: str | None = "auto"
     update_H: bool = True
     solver: Any = "cd"
     beta_loss: Any = "frobenius"
     tol: float = 1e-4
-    max_iter: int = 200
+    max_iter: int = 500
+    stopping: str = "kkt"
     alpha_W: float = 0.0
     alpha_H: Any = "same"
     l1_ratio: float = 0.0
@@ -73,6 +74,7 @@ class Options:
             update_H=validation.check_flag("update_H", self.update_H),
             solver=solver,
             beta_loss=validation.check_beta(self.beta_loss),
+            stopping=validation.check_choice("stopping", self.stopping, ("kkt", "scikit-learn")),
             tol=validation.check_number("tol", self.tol, low=0, accepted="a number >= 0"),
             max_iter=validation.check_integer("max_iter", self.max_iter, low=1, accepted="an integer >= 1"),
             alpha_W=alpha_W,
@@ -90,3 +92,4 @@ class Options:
 
 
 DEFAULT = Options()
+SKLEARN = dataclasses.replace(DEFAULT, init=None, max_iter=200, stopping="scikit-learn")

@@ -34,6 +34,16 @@ def twin(package: str, engine: str) -> Any:
     return importlib.import_module(f"{package}.{'kernels' if engine == 'numba' else 'reference'}")
 
 
+def sum_of_chunks(sums: Float, engine: str) -> Float:
+    """Return the sum over chunks of rows, the first axis, in order."""
+    if engine == "reference" or len(sums) == 1:
+        return np.asarray(sums.sum(axis=0) if len(sums) > 1 else sums[0])
+    from nmf_numba.compiled.chunks import in_order  # noqa: PLC0415  (imports Numba, which takes its time)
+
+    total: Float = in_order(sums)  # type: ignore[no-untyped-call]
+    return total
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Problem:
     """Minimise D_beta(X, WH) + l1_W sum(W) + l1_H sum(H) + l2_W/2 ||W||^2 + l2_H/2 ||H||^2 over W, H >= 0.

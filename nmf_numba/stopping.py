@@ -19,6 +19,9 @@ class Progress(Protocol):
     def objective(self) -> Objective:
         """Return the regularised objective, a pass over X."""
 
+    def kkt(self) -> float:
+        """Return the relative KKT residual, a pass over X."""
+
 
 class ViolationRule:
     """Stop when the violation has fallen to tol times that of the first iteration, or was zero there."""
@@ -53,7 +56,25 @@ class ObjectiveRule:
         return self.start == 0 or fall / self.start < self.tol
 
 
-STOPPING: dict[str, type[ViolationRule] | type[ObjectiveRule]] = {
+class ResidualRule:
+    """After the first iteration, and then every ten, stop if the relative KKT residual is at most tol.
+
+    It compares with neither the start nor the first iteration, and has no unit.
+    """
+
+    def __init__(self, tol: float) -> None:
+        self.tol = tol
+
+    def met(self, step: Progress) -> bool:
+        """Say whether a step is the last."""
+        if self.tol == 0 or step.n_iter == 0 or (step.n_iter > 1 and step.n_iter % TEST_EVERY):
+            return False
+        return step.kkt() <= self.tol
+
+
+STOPPING: dict[str, type[ViolationRule] | type[ObjectiveRule] | type[ResidualRule]] = {
     "violation": ViolationRule,
     "objective": ObjectiveRule,
+    "kkt": ResidualRule,
 }
+FAR = 0.005  # a relative KKT residual above this, where a rule that compares with the start is met, deserves a warning

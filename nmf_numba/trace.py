@@ -30,13 +30,16 @@ class Trace:
     objective : ndarray, shape (n_rows,)
         Their sum, which the fit minimises.
     violation : ndarray, shape (n_rows,)
-        Of the optimality conditions; NaN at the start, and for solvers that do not measure it.
+        Of the optimality conditions, as the solver measured it while it updated; NaN at the start, and for solvers that
+        do not.
+    kkt : ndarray, shape (n_rows,)
+        The relative KKT residual, from 0, a stationary point, to 1: see `Step.kkt`. NaN where it was not evaluated.
 
     Examples
     --------
     >>> from nmf_numba import fit
     >>> X = [[1.0, 2.0, 3.0], [2.0, 4.0, 7.0], [1.0, 0.0, 1.0]]
-    >>> trace = fit(X, 1, init="random", random_state=0, trace=True).trace
+    >>> trace = fit(X, 1, init="random", random_state=0, tol=0, max_iter=3, trace=True).trace
     >>> len(trace) == len(trace.objective)
     True
     >>> bool((trace.objective[1:] <= trace.objective[:-1]).all())
@@ -52,15 +55,17 @@ class Trace:
     l2_H: Column
     objective: Column
     violation: Column
+    kkt: Column
 
     @classmethod
-    def of(cls, rows: Iterable[tuple[int, float, float, Objective]]) -> Trace:
-        """Make a Trace of (iteration, seconds, violation, objective) for each row."""
-        iteration, seconds, violation, terms = zip(*rows, strict=True)
+    def of(cls, rows: Iterable[tuple[int, float, float, Objective, float]]) -> Trace:
+        """Make a Trace of (iteration, seconds, violation, objective, kkt) for each row."""
+        iteration, seconds, violation, terms, kkt = zip(*rows, strict=True)
         names = [field.name for field in dataclasses.fields(Objective)]
         columns = {name: np.array([getattr(each, name) for each in terms]) for name in names}
         total = np.array([each.total for each in terms])
-        return cls(np.array(iteration), np.array(seconds), **columns, objective=total, violation=np.array(violation))
+        measured = {"objective": total, "violation": np.array(violation), "kkt": np.array(kkt)}
+        return cls(np.array(iteration), np.array(seconds), **columns, **measured)
 
     def to_dict(self) -> dict[str, Column]:
         """Return the columns by name, as `pandas.DataFrame` takes them."""

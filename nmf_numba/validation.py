@@ -19,7 +19,7 @@ from scipy import sparse
 from nmf_numba.problem import Float, Matrix
 
 BETA = {"frobenius": 2.0, "kullback-leibler": 1.0, "itakura-saito": 0.0}
-INITS = ("random", "nndsvd", "nndsvda", "nndsvdar", "custom")
+INITS = ("auto", "random", "nndsvd", "nndsvda", "nndsvdar", "custom")
 ENGINES = ("numba", "reference")
 EVERY = ("iteration", "half", "coordinate")
 
@@ -482,6 +482,16 @@ def warn_zeros_stay(solver: str) -> None:
         f"init='nndsvd' has zeros, which solver={solver!r} can't update: they stay zero. "
         "Use init='nndsvda' or init='nndsvdar' for a start without zeros.",
         UserWarning,
+    )
+
+
+def warn_far_from_stationary(n_iter: int, kkt: float, category: type[Warning] = ConvergenceWarning) -> None:
+    """A rule that compares with the start was met, but the factors are not near a stationary point."""
+    warn(
+        f"The stopping rule was met after {n_iter} iterations, but far from a stationary point: the relative KKT "
+        f"residual is {kkt:.2g}. The rule compares with the first iteration, so a start that does not suit X ends it "
+        "early. Use init='random', a smaller tol, or `nmf_numba.fit`, whose rule does not depend on the start.",
+        category,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from nmf_numba.gradient.residual import kkt_residual
 from nmf_numba.loop import Run
 from nmf_numba.losses.objective import evaluate
 from nmf_numba.options import DEFAULT
@@ -39,6 +40,10 @@ def tasks() -> Iterator[tuple[str, Any]]:
                 yield name, run.warm_up
         for beta in BETAS:
             of_beta = dataclasses.replace(problem, beta=beta)
+            yield (
+                f"KKT residual, beta = {beta:g}: {layout}, {np.dtype(dtype)}",
+                lambda p=of_beta, W=W, Ht=Ht: kkt_residual(p, W, Ht),
+            )
             yield (
                 f"objective, beta = {beta:g}: {layout}, {np.dtype(dtype)}",
                 lambda p=of_beta, W=W, Ht=Ht: evaluate(p, W, Ht),

@@ -202,7 +202,7 @@ def compare(package, name, rng, sizes, dtype, rungs=(1, 2)):
 
 
 def test_the_known_pairs_are_found():
-    assert {p.rpartition(".")[2] for p in PACKAGES} >= {"hals", "mu", "losses"}
+    assert {p.rpartition(".")[2] for p in PACKAGES} >= {"hals", "mu", "losses", "gradient"}
     assert len(PAIRS) >= 10
 
 
@@ -260,13 +260,19 @@ def test_row_passes_beyond_one_block(beta, shape, dtype):
         array.flags.writeable = False
     start, Ht = rng.uniform(0.1, 1, (shape[0], 3)).astype(dtype), rng.uniform(0.1, 1, (shape[1], 3)).astype(dtype)
     reference, _, kernels = MODULES["nmf_numba.solvers.mu"]
-    denominator = reference.common(Ht, beta) if beta in (1, 2) else reference.denominators(start, Ht, beta)
+    gradient = MODULES["nmf_numba.gradient"][0]
+    denominator = gradient.common(Ht, beta) if beta in (1, 2) else gradient.denominators(start, Ht, beta)
     calls = [(reference, kernels, (denominator, beta, (0.1, 0.2), True))]
     if beta == 2:
         reference, _, kernels = MODULES["nmf_numba.solvers.hals"]
         calls.append((reference, kernels, ((Ht.T @ Ht), 0.1, np.arange(3))))
     for name, arrays in {"dense": (X,), "csr": (stored.indptr, stored.indices, stored.data)}.items():
         for bounds in (np.array([0, shape[0]]), np.array([0, 2, 2, shape[0]])):
+            reference, _, kernels = MODULES["nmf_numba.gradient"]
+            found = [getattr(m, f"numerators_{name}")(*arrays, start, Ht, beta, bounds) for m in (kernels, reference)]
+            for a, b in zip(*found, strict=True):
+                tolerance = 1e-11 if dtype == np.float64 else 2e-5
+                np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * np.abs(b).max(initial=0))
             for reference, kernels, arguments in calls:
                 found = []
                 for module in (kernels, reference):

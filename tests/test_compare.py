@@ -45,11 +45,11 @@ def test_a_run_is_what_fit_does(comparison: Comparison) -> None:
 
 def test_table(comparison: Comparison) -> None:
     table = comparison.table()
-    assert list(table.header[:5]) == ["run", "iterations", "seconds", "objective", "stopped by"]
+    assert list(table.header[:6]) == ["run", "iterations", "seconds", "objective", "KKT residual", "stopped by"]
     for row in table.rows:
         trace = comparison.traces[row[0]]
         near = [n for n, value in zip(trace.iteration, trace.objective, strict=True) if value <= 1.1 * comparison.best]
-        assert row[5] == (str(near[0]) if near else "-")
+        assert row[6] == (str(near[0]) if near else "-")
     assert "<table>" in comparison._repr_html_()
     assert str(table) == repr(comparison)
 

@@ -235,7 +235,7 @@ def test_one_minibatch_that_forgets_is_nmf(beta: float) -> None:
 def test_the_estimator_is_the_function() -> None:
     X = make_X()
     kwargs = {"init": "nndsvdar", "shuffle": True, "random_state": 3, "alpha_W": 0.001}
-    model, result = NMF(3, **kwargs), fit(X, 3, **kwargs)
+    model, result = NMF(3, **kwargs), fit(X, 3, max_iter=200, stopping="scikit-learn", **kwargs)
     np.testing.assert_array_equal(model.fit_transform(X), result.W)
     np.testing.assert_array_equal(model.components_, result.H)
     assert model.n_iter_ == result.n_iter

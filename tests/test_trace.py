@@ -117,13 +117,13 @@ def test_columns_and_table() -> None:
     assert trace is not None
     columns = trace.to_dict()
     assert list(columns) == [
-        "iteration", "seconds", "data_fit", "l1_W", "l1_H", "l2_W", "l2_H", "objective", "violation",
+        "iteration", "seconds", "data_fit", "l1_W", "l1_H", "l2_W", "l2_H", "objective", "violation", "kkt",
     ]  # fmt: skip
     assert {len(column) for column in columns.values()} == {41} == {len(trace)}
     assert math.isnan(trace.violation[0])
     assert (np.diff(trace.seconds) >= 0).all()
     table = trace.table(5)
-    assert list(table.header) == ["iteration", "seconds", "data_fit", "l2_W", "l2_H", "objective", "violation"]
+    assert list(table.header) == ["iteration", "seconds", "data_fit", "l2_W", "l2_H", "objective", "violation", "kkt"]
     assert [row[0] for row in table.rows] == ["0", "10", "20", "30", "40"]
     assert "<table>" in trace._repr_html_()
     assert str(table).splitlines()[2].startswith("        0")

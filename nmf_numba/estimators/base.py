@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from nmf_numba import validation
 from nmf_numba.loop import Run, prepare
-from nmf_numba.options import Options
+from nmf_numba.options import SKLEARN, Options
 from nmf_numba.problem import Float
 
 try:
@@ -47,7 +47,7 @@ class Factorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     def _prepare(self, X: Any, W: Any = None, H: Any = None, **changes: Any) -> Run:
         """Check the parameters and make a run of them; changes replace some."""
         parameters = vars(self) | {"W": W, "H": H, "solver": getattr(self, "solver", "mu")}
-        return prepare(X, Options.of(parameters, trace=False, **changes))
+        return prepare(X, Options.of(parameters, **{"trace": False, "stopping": SKLEARN.stopping} | changes))
 
     def _prepare_transform(self, X: Any) -> Run:
         """Make a run that keeps H."""

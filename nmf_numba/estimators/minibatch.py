@@ -13,7 +13,7 @@ from nmf_numba import validation
 from nmf_numba.estimators.base import ConvergenceWarning, Factorizer
 from nmf_numba.loop import Reporter, Run, Step
 from nmf_numba.losses.objective import Objective, evaluate
-from nmf_numba.options import DEFAULT
+from nmf_numba.options import SKLEARN
 from nmf_numba.problem import Float, Problem
 from nmf_numba.solvers.solver import State
 from nmf_numba.trace import Trace
@@ -127,26 +127,26 @@ class MiniBatchNMF(Factorizer):
 
     def __init__(
         self,
-        n_components: int | str | None = DEFAULT.n_components,
+        n_components: int | str | None = SKLEARN.n_components,
         *,
-        init: str | None = DEFAULT.init,
+        init: str | None = SKLEARN.init,
         batch_size: int = 1024,
-        beta_loss: float | str = DEFAULT.beta_loss,
-        tol: float = DEFAULT.tol,
+        beta_loss: float | str = SKLEARN.beta_loss,
+        tol: float = SKLEARN.tol,
         max_no_improvement: int | None = 10,
-        max_iter: int = DEFAULT.max_iter,
-        alpha_W: float = DEFAULT.alpha_W,
-        alpha_H: float | str = DEFAULT.alpha_H,
-        l1_ratio: float = DEFAULT.l1_ratio,
+        max_iter: int = SKLEARN.max_iter,
+        alpha_W: float = SKLEARN.alpha_W,
+        alpha_H: float | str = SKLEARN.alpha_H,
+        l1_ratio: float = SKLEARN.l1_ratio,
         forget_factor: float = 0.7,
         fresh_restarts: bool = False,
         fresh_restarts_max_iter: int = 30,
         transform_max_iter: int | None = None,
-        random_state: Any = DEFAULT.random_state,
-        verbose: int = DEFAULT.verbose,
-        engine: str = DEFAULT.engine,
-        n_threads: int | None = DEFAULT.n_threads,
-        callback: Callable[[Step], object] | None = DEFAULT.callback,
+        random_state: Any = SKLEARN.random_state,
+        verbose: int = SKLEARN.verbose,
+        engine: str = SKLEARN.engine,
+        n_threads: int | None = SKLEARN.n_threads,
+        callback: Callable[[Step], object] | None = SKLEARN.callback,
     ) -> None:
         self.n_components = n_components
         self.init = init
@@ -254,7 +254,7 @@ class MiniBatchNMF(Factorizer):
             if reporter is not None:
                 reporter.report(step)
             scaled = Objective(*(term / share for term in dataclasses.astuple(terms)))
-            rows.append((n_step, run.seconds, math.nan, scaled))
+            rows.append((n_step, run.seconds, math.nan, scaled, math.nan))
         if stop_reason == "max_iter" and run.options.tol > 0:
             validation.warn_not_converged(self.max_iter, run.options.tol, ConvergenceWarning)
         if self.fresh_restarts:

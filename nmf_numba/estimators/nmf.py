@@ -12,7 +12,7 @@ import numpy as np
 from nmf_numba import validation
 from nmf_numba.estimators.base import ConvergenceWarning, Factorizer
 from nmf_numba.loop import Run, Step
-from nmf_numba.options import DEFAULT
+from nmf_numba.options import SKLEARN
 from nmf_numba.problem import Float
 from nmf_numba.solvers.solver import Solver
 from nmf_numba.trace import Trace
@@ -88,23 +88,23 @@ class NMF(Factorizer):
 
     def __init__(
         self,
-        n_components: int | str | None = DEFAULT.n_components,
+        n_components: int | str | None = SKLEARN.n_components,
         *,
-        init: str | None = DEFAULT.init,
-        solver: str | Solver = DEFAULT.solver,
-        beta_loss: float | str = DEFAULT.beta_loss,
-        tol: float = DEFAULT.tol,
-        max_iter: int = DEFAULT.max_iter,
-        random_state: Any = DEFAULT.random_state,
-        alpha_W: float = DEFAULT.alpha_W,
-        alpha_H: float | str = DEFAULT.alpha_H,
-        l1_ratio: float = DEFAULT.l1_ratio,
-        verbose: int = DEFAULT.verbose,
-        shuffle: bool = DEFAULT.shuffle,
-        engine: str = DEFAULT.engine,
-        n_threads: int | None = DEFAULT.n_threads,
-        callback: Callable[[Step], object] | None = DEFAULT.callback,
-        trace: bool | int = DEFAULT.trace,
+        init: str | None = SKLEARN.init,
+        solver: str | Solver = SKLEARN.solver,
+        beta_loss: float | str = SKLEARN.beta_loss,
+        tol: float = SKLEARN.tol,
+        max_iter: int = SKLEARN.max_iter,
+        random_state: Any = SKLEARN.random_state,
+        alpha_W: float = SKLEARN.alpha_W,
+        alpha_H: float | str = SKLEARN.alpha_H,
+        l1_ratio: float = SKLEARN.l1_ratio,
+        verbose: int = SKLEARN.verbose,
+        shuffle: bool = SKLEARN.shuffle,
+        engine: str = SKLEARN.engine,
+        n_threads: int | None = SKLEARN.n_threads,
+        callback: Callable[[Step], object] | None = SKLEARN.callback,
+        trace: bool | int = SKLEARN.trace,
     ) -> None:
         self.n_components = n_components
         self.init = init

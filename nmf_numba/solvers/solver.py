@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nmf_numba.problem import Float, Problem, mean_of, twin
+from nmf_numba.problem import Float, Problem, mean_of, sum_of_chunks, twin
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,13 +91,7 @@ class Sums:
     @classmethod
     def of_chunks(cls, violation: float, engine: str, *arrays: Float) -> Sums:
         """Add up sums of chunks, (n_chunks, ...) each, in order."""
-        if all(len(array) == 1 for array in arrays):
-            return cls(violation, tuple(array[0] for array in arrays))
-        if engine == "reference":
-            return cls(violation, tuple(array.sum(axis=0) for array in arrays))
-        from nmf_numba.compiled.chunks import in_order  # noqa: PLC0415  (imports Numba, which takes its time)
-
-        return cls(violation, tuple(map(in_order, arrays)))
+        return cls(violation, tuple(sum_of_chunks(array, engine) for array in arrays))
 
     def __add__(self, other: Sums) -> Sums:
         pairs = zip(self.arrays, other.arrays, strict=True)

@@ -9,21 +9,12 @@ chunk of rows has sums of its own: the result does not depend on the number of t
 import numpy as np
 from numba import prange
 
-from nmf_numba.compiled.chunks import empty_sums, fill, gram_matrix
+from nmf_numba.compiled.chunks import empty_sums, fill
 from nmf_numba.compiled.elementary import power, split
 from nmf_numba.compiled.jit import kernel, parallel
-from nmf_numba.compiled.linear_algebra import gather, product, products, scatter
-from nmf_numba.losses.kernels import FLOOR, denominator_weights, transposed, weights
-
-BLOCK = 60  # rows in a block: with TILE columns half a MB of WH, a part of a core's second cache
-TILE = 1000  # columns in a block
-KEPT = 1 << 19  # entries of H, at most, that are transposed once in a row pass: 4 MB; else tile by tile for each block
-CHUNKS = 64  # of rows, for denominators: enough for as many cores
-
-
-def common(Ht, beta):
-    """On one thread: it takes a thousandth to a twentieth of an iteration, most for a CSR with many components."""
-    return gram_matrix(Ht) if beta == 2 else Ht.sum(axis=0, keepdims=True)
+from nmf_numba.compiled.linear_algebra import product
+from nmf_numba.gradient.kernels import BLOCK, KEPT, TILE, add_stored
+from nmf_numba.losses.kernels import FLOOR, transposed, weights
 
 
 @kernel
@@ -107,24 +98,6 @@ def row_pass_dense(W, X, Ht, denominator, beta, penalties, update_H, bounds):
     return numerator_H, denominator_H
 
 
-@kernel
-def add_stored(sums, W, indptr, indices, data, Ht, beta, is_for_H):
-    """Add the numerators of some rows of a CSR to sums: those of W, a row for each, or with is_for_H those of H."""
-    p, q = np.empty(len(Ht), W.dtype), np.empty(len(Ht), W.dtype)
-    for i in range(len(W)):
-        columns, x = indices[indptr[i] : indptr[i + 1]], data[indptr[i] : indptr[i + 1]]
-        if beta == 2:  # the weights are those of X
-            for j in range(len(x)):
-                p[j] = x[j]
-        else:
-            products(W[i], columns, Ht, q)
-            weights(p[: len(x)], q[: len(x)], x, beta)
-        if is_for_H:
-            scatter(sums, columns, p, W[i])
-        else:
-            gather(sums[i], columns, p, Ht)
-
-
 @parallel
 def row_pass_csr(W, indptr, indices, data, Ht, denominator, beta, penalties, update_H, bounds):
     """The same, with WH at what X stores of each row, and the denominators given: they do not depend on X."""
@@ -147,23 +120,3 @@ def row_pass_csr(W, indptr, indices, data, Ht, denominator, beta, penalties, upd
                 elif beta == 2:
                     product(denominator_H[c], rows.T, rows, True)
     return numerator_H, denominator_H
-
-
-@parallel
-def denominators(W, Ht, beta):
-    """Chunks of rows in parallel, a block at a time, and of its WH a tile of columns at a time."""
-    (n_rows, k), n_features = W.shape, len(Ht)
-    result, width, n_chunks = np.empty((n_rows, k), W.dtype), min(TILE, n_features), CHUNKS
-    H = transposed(Ht if Ht.size < KEPT else Ht[:0])
-    for c in prange(n_chunks):
-        P, Q = np.empty(BLOCK * width, W.dtype), np.empty(BLOCK * width, W.dtype)
-        for start in range(c * n_rows // n_chunks, (c + 1) * n_rows // n_chunks, BLOCK):
-            stop = min(start + BLOCK, (c + 1) * n_rows // n_chunks)
-            for left in range(0, n_features, width):
-                h = Ht[left : left + width]
-                p, q = P[: (stop - start) * len(h)], Q[: (stop - start) * len(h)]
-                tile = H[:, left : left + len(h)] if H.size > 0 else transposed(h)
-                product(q.reshape(stop - start, -1), W[start:stop], tile, False)
-                denominator_weights(p, q, beta)
-                product(result[start:stop], p.reshape(stop - start, -1), h, left > 0)
-    return result

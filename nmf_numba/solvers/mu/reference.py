@@ -25,16 +25,6 @@ def smallest(beta, dtype):
     return 2.0**-52 if beta < 1 else np.finfo(dtype).tiny
 
 
-def common(Ht, beta):
-    """Return what the denominators of all rows of W share: H H' for beta = 2, H's row sums, (1, k), for beta = 1."""
-    return Ht.T @ Ht if beta == 2 else Ht.sum(axis=0, keepdims=True)
-
-
-def denominators(W, Ht, beta):
-    """Return the denominators of (2), (n_rows, n_components). For H call denominators(Ht, W, beta)."""
-    return weights(0, W @ Ht.T, beta)[1] @ Ht
-
-
 def update(W, numerator, denominator, penalties, beta, least):
     """Update W in place by (1).
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nmf_numba.problem import Float, Problem
+from nmf_numba.problem import Float, Problem, twin
 from nmf_numba.solvers.solver import RowPassSolver, State, Sums
 
 SMALLEST_WH = 2.0**-23  # WH is raised to this where it has a negative power
@@ -31,6 +31,10 @@ class MultiplicativeState(State):
 
     numerator: Float | None = None
     common: Float | None = None
+
+
+def _gradient(problem: Problem) -> Any:
+    return twin("nmf_numba.gradient", problem.engine)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,33 +68,34 @@ class MultiplicativeUpdates(RowPassSolver):
         """For an H that stays, compute once what depends on X and H alone."""
         state = MultiplicativeState(W, Ht, rng)
         if not problem.update_H:
-            state.common = self.functions(problem).common(Ht, problem.beta)
+            state.common = _gradient(problem).common(Ht, problem.beta)
             state.numerator = problem.times(Ht) if problem.beta == 2 else None
         return state
 
     def row_pass(self, problem: Problem, state: State) -> Sums:
         """Update W; the sums are H's numerator and denominator, as `update` of reference.py takes them."""
-        twin, penalties, beta = self.functions(problem), (problem.l1_W, problem.l2_W), problem.beta
+        functions, penalties, beta = self.functions(problem), (problem.l1_W, problem.l2_W), problem.beta
+        gradient = _gradient(problem)
         W, Ht, is_general = state.W, state.Ht, beta not in (1, 2)
         kept = state if isinstance(state, MultiplicativeState) else MultiplicativeState(W, Ht)
         if kept.numerator is not None:
-            twin.update(W, kept.numerator, kept.common, penalties, beta, TINIEST[W.dtype.char])
+            functions.update(W, kept.numerator, kept.common, penalties, beta, TINIEST[W.dtype.char])
             return Sums(math.nan, ())
-        common = twin.common(Ht, beta) if kept.common is None else kept.common
+        common = gradient.common(Ht, beta) if kept.common is None else kept.common
         more = beta, penalties, problem.update_H, problem.bounds(W.shape[1])
         if problem.layout == "dense":
-            found = twin.row_pass_dense(W, *problem.arrays, Ht, common, *more)
+            found = functions.row_pass_dense(W, *problem.arrays, Ht, common, *more)
         else:
-            given = twin.denominators(W, Ht, beta) if is_general else common
-            found = twin.row_pass_csr(W, *problem.arrays, Ht, given, *more)
+            given = gradient.denominators(W, Ht, beta) if is_general else common
+            found = functions.row_pass_csr(W, *problem.arrays, Ht, given, *more)
         if not problem.update_H:
             return Sums(math.nan, ())
         numerator, denominator = Sums.of_chunks(math.nan, problem.engine, *found).arrays
         if problem.layout == "dense":  # these lie like H
             numerator, denominator = numerator.T, denominator.T if is_general else denominator
         elif is_general:
-            denominator = twin.denominators(Ht, W, beta)
-        return Sums(math.nan, (numerator, twin.common(W, beta) if beta == 1 else denominator))
+            denominator = gradient.denominators(Ht, W, beta)
+        return Sums(math.nan, (numerator, gradient.common(W, beta) if beta == 1 else denominator))
 
     def update(self, problem: Problem, state: State, sums: Sums) -> float:
         """Update Ht by the same function that updates W."""

@@ -1,0 +1,103 @@
+"""The gradient's two parts in compiled loops. The equations are in reference.py; this file says only how loops differ.
+
+A block of rows of WH lives in cache and never as a whole. For a CSR, WH is computed at the stored entries only; the
+denominators, which need all of WH and not X, are a loop of their own. Each chunk of rows has sums of its own for H: the
+result does not depend on the number of threads.
+"""
+
+import numpy as np
+from numba import prange
+
+from nmf_numba.compiled.chunks import empty_sums, fill, gram_matrix
+from nmf_numba.compiled.jit import kernel, parallel
+from nmf_numba.compiled.linear_algebra import gather, product, products, scatter
+from nmf_numba.losses.kernels import denominator_weights, transposed, weights
+
+BLOCK = 60  # rows in a block: with TILE columns half a MB of WH, a part of a core's second cache
+TILE = 1000  # columns in a block
+KEPT = 1 << 19  # entries of H, at most, that are transposed once in a row pass: 4 MB; else tile by tile for each block
+CHUNKS = 64  # of rows, for denominators: enough for as many cores
+
+
+def common(Ht, beta):
+    """On one thread: it takes a thousandth to a twentieth of an iteration, most for a CSR with many components."""
+    return gram_matrix(Ht) if beta == 2 else Ht.sum(axis=0, keepdims=True)
+
+
+@parallel
+def denominators(W, Ht, beta):
+    """Chunks of rows in parallel, a block at a time, and of its WH a tile of columns at a time."""
+    (n_rows, k), n_features = W.shape, len(Ht)
+    result, width, n_chunks = np.empty((n_rows, k), W.dtype), min(TILE, n_features), CHUNKS
+    H = transposed(Ht if Ht.size < KEPT else Ht[:0])
+    for c in prange(n_chunks):
+        P, Q = np.empty(BLOCK * width, W.dtype), np.empty(BLOCK * width, W.dtype)
+        for start in range(c * n_rows // n_chunks, (c + 1) * n_rows // n_chunks, BLOCK):
+            stop = min(start + BLOCK, (c + 1) * n_rows // n_chunks)
+            for left in range(0, n_features, width):
+                h = Ht[left : left + width]
+                p, q = P[: (stop - start) * len(h)], Q[: (stop - start) * len(h)]
+                tile = H[:, left : left + len(h)] if H.size > 0 else transposed(h)
+                product(q.reshape(stop - start, -1), W[start:stop], tile, False)
+                denominator_weights(p, q, beta)
+                product(result[start:stop], p.reshape(stop - start, -1), h, left > 0)
+    return result
+
+
+@parallel
+def numerators_dense(X, W, Ht, beta, bounds):
+    """Chunks of rows in parallel, a block at a time; for beta = 2 the weights are X itself."""
+    n_chunks, k, n_features = len(bounds) - 1, W.shape[1], len(Ht)
+    numerator_W, numerator_H = np.empty((len(W), k), W.dtype), np.empty((n_chunks, k, n_features), W.dtype)
+    H, width = transposed(Ht if beta != 2 and Ht.size < KEPT else Ht[:0]), min(TILE, n_features)
+    for c in prange(n_chunks):
+        fill(numerator_H[c], 0)
+        buffers = np.empty((2, BLOCK * width), W.dtype)
+        for start in range(bounds[c], bounds[c + 1], BLOCK):
+            stop = min(start + BLOCK, bounds[c + 1])
+            for left in range(0, n_features, width):
+                h, x = Ht[left : left + width], X[start:stop, left : left + width]
+                if beta != 2:
+                    n = (stop - start) * len(h)
+                    P, Q = buffers[0, :n].reshape(-1, len(h)), buffers[1, :n].reshape(-1, len(h))
+                    tile = H[:, left : left + len(h)] if H.size > 0 else transposed(h)  # H is empty if large
+                    product(Q, W[start:stop], tile, False)
+                    for i in range(stop - start):
+                        weights(P[i], Q[i], x[i], beta)
+                    x = P
+                product(numerator_W[start:stop], x, h, left > 0)
+                product(numerator_H[c, :, left : left + len(h)], W[start:stop].T, x, True)
+    return numerator_W, numerator_H
+
+
+@kernel
+def add_stored(sums, W, indptr, indices, data, Ht, beta, is_for_H):
+    """Add the numerators of some rows of a CSR to sums: those of W, a row for each, or with is_for_H those of H."""
+    p, q = np.empty(len(Ht), W.dtype), np.empty(len(Ht), W.dtype)
+    for i in range(len(W)):
+        columns, x = indices[indptr[i] : indptr[i + 1]], data[indptr[i] : indptr[i + 1]]
+        if beta == 2:  # the weights are those of X
+            for j in range(len(x)):
+                p[j] = x[j]
+        else:
+            products(W[i], columns, Ht, q)
+            weights(p[: len(x)], q[: len(x)], x, beta)
+        if is_for_H:
+            scatter(sums, columns, p, W[i])
+        else:
+            gather(sums[i], columns, p, Ht)
+
+
+@parallel
+def numerators_csr(indptr, indices, data, W, Ht, beta, bounds):
+    """Chunks of rows in parallel, with WH at what X stores of each row."""
+    n_chunks, numerator_W = len(bounds) - 1, np.empty(W.shape, W.dtype)
+    numerator_H = empty_sums(n_chunks, len(Ht), W.shape[1], W)
+    for c in prange(n_chunks):
+        rows = slice(bounds[c], bounds[c + 1])
+        fill(numerator_W[rows], 0)
+        fill(numerator_H[c], 0)
+        ends = indptr[bounds[c] : bounds[c + 1] + 1]
+        add_stored(numerator_W[rows], W[rows], ends, indices, data, Ht, beta, False)
+        add_stored(numerator_H[c], W[rows], ends, indices, data, Ht, beta, True)
+    return numerator_W, numerator_H
