@@ -17,8 +17,7 @@ from nmf_numba.plotting import (
 )
 from nmf_numba.trace import Trace
 from nmf_numba.validation import ConvergenceWarning
-
-__version__ = "0.1.0"
+from nmf_numba.version import __version__ as __version__
 
 __all__ = [
     "Comparison",

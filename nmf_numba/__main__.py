@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
-import json
 import os
 import sys
 import time
@@ -21,19 +20,10 @@ import numpy as np
 from scipy import sparse
 
 import nmf_numba
-from nmf_numba import validation
+from nmf_numba import model, validation
 from nmf_numba.datasets import DATASETS
-from nmf_numba.files import (
-    MODEL_FORMAT,
-    READERS,
-    check_output,
-    free_path,
-    is_number,
-    load_input,
-    read_factor,
-    read_model,
-    write_file,
-)
+from nmf_numba.files import check_output, free_path, write_file
+from nmf_numba.inputs import READERS, is_number, load_input, read_factor
 from nmf_numba.options import check_solver
 from nmf_numba.problem import Problem
 from nmf_numba.solvers import SOLVERS
@@ -65,7 +55,8 @@ def run_fit(arguments: argparse.Namespace) -> None:
 def run_transform(arguments: argparse.Namespace) -> None:
     """Find the W of a matrix for the H of a model that `fit` has written."""
     check_model_output(arguments)
-    H, kept = read_model(Path(arguments.model))
+    known = model.read(arguments.model)
+    H, kept = known["H"], known["parameters"]
     X, dtype = read_data(arguments)
     parameters = {name: value for name, value in kept.items() if name not in ("W", "H")}
     parameters |= {"n_components": "auto", "init": None, "update_H": False}
@@ -86,9 +77,7 @@ def check_model_output(arguments: argparse.Namespace) -> None:
     if arguments.out is None:
         return
     out = Path(arguments.out)
-    if out.suffix != ".npz":
-        raise ValueError(f"--out must end in .npz. Found {arguments.out!r}.")
-    check_output(out, overwrite=arguments.overwrite)
+    model.check_path(out, overwrite=arguments.overwrite)
     for name, source in (("input", arguments.input), ("model", getattr(arguments, "model", ""))):
         if source not in (*DATASETS, "") and out.exists() and Path(source).exists() and out.samefile(source):
             raise ValueError(f"--out is the {name}, {source}. Use another name.")
@@ -107,19 +96,18 @@ def fit_and_report(
 
     if arguments.out is not None:
         made = {
+            "W": result.W,
+            "H": result.H,
             "n_iter": result.n_iter,
             "stop_reason": result.stop_reason,
             "objective": terms.total,
             **dataclasses.asdict(terms),
-            "parameters": json.dumps(parameters | files),
+            "parameters": parameters | files,
             "input": arguments.input,
-            "version": nmf_numba.__version__,
-            "model_format": MODEL_FORMAT,
         }
         if result.trace is not None:
             made |= {f"trace_{name}": column for name, column in result.trace.to_dict().items()}
-        save = functools.partial(np.savez, W=result.W, H=result.H, **made)
-        write_file(Path(arguments.out), save, overwrite=arguments.overwrite)
+        model.write(arguments.out, made, overwrite=arguments.overwrite)
     if arguments.quiet:
         return
     layout = f"sparse, {X.nnz} entries stored" if sparse.issparse(X) else "dense"
