@@ -3,7 +3,7 @@
 from typing import Any
 
 from nmf_numba.comparison import Comparison, compare
-from nmf_numba.factorization import Factorization, fit, non_negative_factorization
+from nmf_numba.factorization import fit, non_negative_factorization
 from nmf_numba.initialization import initialize
 from nmf_numba.loop import Step, iterate
 from nmf_numba.losses.objective import Objective, beta_divergence, objective
@@ -15,6 +15,7 @@ from nmf_numba.plotting import (
     plot_factorization,
     plot_terms,
 )
+from nmf_numba.result import Factorization
 from nmf_numba.trace import Trace
 from nmf_numba.validation import ConvergenceWarning
 from nmf_numba.version import __version__ as __version__

@@ -24,7 +24,7 @@ from nmf_numba import model, validation
 from nmf_numba.datasets import DATASETS
 from nmf_numba.files import check_output, free_path, write_file
 from nmf_numba.inputs import READERS, is_number, load_input, read_factor
-from nmf_numba.options import check_solver
+from nmf_numba.options import DEFAULT, check_solver
 from nmf_numba.problem import Problem
 from nmf_numba.solvers import SOLVERS
 from nmf_numba.solvers.solver import Solver
@@ -33,7 +33,7 @@ from nmf_numba.table import Table
 OK, ERROR, INTERRUPTED, BROKEN_PIPE = 0, 2, 130, 141
 FIGURES = (".png", ".svg", ".pdf")
 SHARED = (  # parameters of every command that fits
-    "n_components", "init", "beta_loss", "tol", "max_iter", "max_time", "alpha_W", "alpha_H", "l1_ratio",
+    "n_components", "init", "beta_loss", "tol", "stopping", "max_iter", "max_time", "alpha_W", "alpha_H", "l1_ratio",
     "random_state", "shuffle", "n_threads",
 )  # fmt: skip
 
@@ -262,7 +262,7 @@ def text_or_integer(text: str) -> str | int:
     return int(text) if is_number(text) and float(text).is_integer() and text.lstrip("+-").isdigit() else text
 
 
-def add_shared(parser: argparse.ArgumentParser, *, tol: float) -> None:
+def add_shared(parser: argparse.ArgumentParser, *, tol: float, max_iter: int) -> None:
     """Add the options of every command that fits."""
     add = parser.add_argument
     add("input", metavar="INPUT", help=f"a data set ({', '.join(DATASETS)}), or a file: {', '.join(READERS)}")
@@ -283,11 +283,12 @@ def add_shared(parser: argparse.ArgumentParser, *, tol: float) -> None:
         metavar="LOSS",
         help=f"{losses} or a number; default: frobenius",
     )
-    add("--init", metavar="NAME", help=f"{', '.join(validation.INITS)}; default: chosen by the shape")
+    add("--init", default="auto", metavar="NAME", help=f"{', '.join(validation.INITS)}; default: auto")
     add("--W", metavar="FILE", help="where W starts, with --init custom")
     add("--H", metavar="FILE", help="where H starts, with --init custom; the H to keep, with --no-update-H")
     add("--tol", type=float, default=tol, metavar="T", help=f"tolerance of the stopping rule; default: {tol:g}")
-    add("--max-iter", type=int, default=200, metavar="N", help="most iterations; default: 200")
+    add("--stopping", default="kkt", metavar="RULE", help="kkt or scikit-learn: when to stop; default: kkt")
+    add("--max-iter", type=int, default=max_iter, metavar="N", help=f"most iterations; default: {max_iter}")
     add("--max-time", type=float, metavar="S", help="seconds of solver steps, at most; default: no limit")
     add("--alpha-W", type=float, default=0.0, metavar="A", help="strength of the penalty on W; default: 0")
     add("--alpha-H", type=text_or_number, default="same", metavar="A", help="that on H; default: same, that on W")
@@ -319,7 +320,7 @@ def make_parser() -> Parser:
 
     fit = commands.add_parser("fit", help="factorize a matrix, X = W H", allow_abbrev=False)
     fit.set_defaults(command=run_fit)
-    add_shared(fit, tol=1e-4)
+    add_shared(fit, tol=DEFAULT.tol, max_iter=DEFAULT.max_iter)
     add = fit.add_argument
     add("--solver", default="cd", metavar="NAME", help=f"{' or '.join(SOLVERS)}; default: cd")
     add("--no-update-H", dest="update_H", action="store_false", help="keep H and find W")
@@ -339,7 +340,7 @@ def make_parser() -> Parser:
 
     compare = commands.add_parser("compare", help="several solvers on one matrix, from one start", allow_abbrev=False)
     compare.set_defaults(command=run_compare)
-    add_shared(compare, tol=0.0)
+    add_shared(compare, tol=0.0, max_iter=200)
     add = compare.add_argument
     names = ",".join(SOLVERS)
     add("--solvers", default=names, metavar="NAMES", help=f"separated by commas; default: {names}")

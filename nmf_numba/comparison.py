@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nmf_numba import validation
-from nmf_numba.factorization import Factorization, fit
+from nmf_numba.factorization import fit
 from nmf_numba.gradient.residual import kkt_residual
 from nmf_numba.loop import Run, prepare
 from nmf_numba.losses.objective import evaluate
 from nmf_numba.options import DEFAULT, Options, check_solver
 from nmf_numba.problem import Problem
+from nmf_numba.result import Factorization
 from nmf_numba.solvers import SOLVERS
 from nmf_numba.solvers.solver import Solver
 from nmf_numba.table import Table
@@ -229,4 +230,5 @@ def _fit_sklearn(run: Run, options: Options) -> Factorization:
             break
         n_iter, following = min(following, options.max_iter), n_iter + following
     reason = "tol" if done < n_iter else "max_iter" if n_iter == options.max_iter else "max_time"
-    return Factorization(W, np.ascontiguousarray(H), done, reason, Trace.of(rows))
+    parameters = {"solver": f"{options.solver}, {SKLEARN}"} | {name: getattr(options, name) for name in names[2:7]}
+    return Factorization(W, np.ascontiguousarray(H), done, reason, Trace.of(rows), parameters, _problem=run.problem)

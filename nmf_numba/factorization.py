@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -11,56 +10,8 @@ import numpy as np
 from nmf_numba.loop import Step, prepare
 from nmf_numba.options import DEFAULT, SKLEARN, Options
 from nmf_numba.problem import Float
-from nmf_numba.solvers.solver import Solver, State
-from nmf_numba.trace import Trace
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Factorization:
-    """The result of `fit`: X is approximately W @ H.
-
-    Attributes
-    ----------
-    W : ndarray, shape (n_samples, n_components)
-    H : ndarray, shape (n_components, n_features)
-        C-contiguous, non-negative, of X's dtype; they share no memory with anything that was passed.
-    n_iter : int
-        Iterations done.
-    stop_reason : {'tol', 'max_iter', 'max_time', 'callback'}
-        Why the fit ended: its stopping rule was met, or something else came first.
-    trace : Trace or None
-        The objective and its terms, the violation and the time, if the fit was asked for them.
-    """
-
-    W: Float
-    H: Float
-    n_iter: int
-    stop_reason: str
-    trace: Trace | None = None
-    _state: State | None = dataclasses.field(default=None, init=False, repr=False)
-    _solver: Solver | None = dataclasses.field(default=None, init=False, repr=False)
-
-    def state_for(self, X: Any, solver: Solver, options: Options) -> State:
-        """Return a copy of the state in which the solver has left off, for a fit of X that goes on from there."""
-        if self._state is None or self._solver is None:
-            raise ValueError("resume must be what `fit` has returned in this process: this result has no state.")
-        if solver != self._solver:
-            raise ValueError(f"resume comes from a fit with solver={self._solver!r}. Found solver={solver!r}.")
-        if options.W is not None or options.H is not None or options.init not in (None, DEFAULT.init):
-            raise ValueError("resume goes on from the factors of a result: leave out W, H and init.")
-        shape = len(self.W), self.H.shape[1]
-        if X.shape != shape or X.dtype != self.W.dtype:
-            raise ValueError(
-                f"resume comes from a fit of an X of shape {shape}, {self.W.dtype}. Found {X.shape}, {X.dtype}."
-            )
-        state = self._state.copy()
-        state.W[:], state.Ht[:] = self.W, self.H.T
-        return state
-
-    @property
-    def converged(self) -> bool:
-        """Whether the stopping rule was met."""
-        return self.stop_reason == "tol"
+from nmf_numba.result import Factorization
+from nmf_numba.solvers.solver import Solver
 
 
 def fit(
@@ -167,7 +118,9 @@ def fit(
     Returns
     -------
     Factorization
-        With `W`, `H`, `n_iter`, `converged`, `stop_reason` and `trace`.
+        With `W`, `H`, `n_iter`, `converged`, `stop_reason`, `trace`; `objective`, `kkt` and `relative_error`, computed
+        when asked for; `transform`, `top_features`, `save` and `load`; the names of rows and columns, if X is a data
+        frame.
 
     Raises
     ------
@@ -220,11 +173,7 @@ def fit(
     if run.options.trace:
         run.rows = []
     step = run.last()
-    history = Trace.of(run.rows) if run.rows is not None else None
-    result = Factorization(step.W, np.ascontiguousarray(step.H), step.n_iter, str(step.stop_reason), history)
-    object.__setattr__(result, "_state", run.state)
-    object.__setattr__(result, "_solver", run.solver)
-    return result
+    return Factorization.of(run, step, X)
 
 
 def non_negative_factorization(

@@ -721,7 +721,7 @@ def test_warmup_says_where_the_cache_is(capsys: pytest.CaptureFixture[str], monk
     monkeypatch.setattr("nmf_numba.warmup.DTYPES", (np.float64,))
     assert main(["warmup"]) == 0
     out = capsys.readouterr().out
-    assert "11 sets of kernels are ready" in out
+    assert "14 sets of kernels are ready" in out
     assert "They are kept in " in out
 
 

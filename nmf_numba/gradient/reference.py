@@ -8,7 +8,7 @@ With everything but the matrix products taken entry by entry, the gradient of D_
 and in H the same with X, W and H transposed. For two losses the denominator does not need WH: for beta = 2 it is
 W (H H'), and for beta = 1 the row sums of H. Here Ht is H transposed, (n_features, n_components).
 
-Source: Fevotte and Idier (2011), section 4. Derivation: notes.md beside this file.
+Source: Fevotte and Idier (2011). Derivation: notes.md beside this file.
 """
 
 from itertools import pairwise

@@ -1,0 +1,173 @@
+"""What `fit` returns: figures, transform, names, and the way to a file and back."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+import nmf_numba
+from nmf_numba import Factorization, fit, objective
+from nmf_numba.gradient.residual import kkt_residual
+from nmf_numba.problem import Problem
+from tests.conftest import LAYOUTS, make_X
+
+PENALTIES = {"alpha_W": 1e-3, "alpha_H": 2e-3, "l1_ratio": 0.3}
+
+
+def make_frame(X: Any) -> pd.DataFrame:
+    return pd.DataFrame(X, [f"row {i}" for i in range(len(X))], [f"column {j}" for j in range(X.shape[1])])
+
+
+@pytest.mark.parametrize("beta", [2, 1, 0.5])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_figures_are_those_of_the_fit(layout: str, beta: float) -> None:
+    X = make_X(beta=beta, layout=layout)
+    result = fit(X, 3, solver="mu", beta_loss=beta, random_state=0, tol=0, max_iter=20, **PENALTIES)
+    assert result.objective == objective(X, result.W, result.H, beta_loss=beta, **PENALTIES)
+    dense = make_X(beta=beta)
+    assert result.relative_error == pytest.approx(np.linalg.norm(dense - result.W @ result.H) / np.linalg.norm(dense))
+    scaled = Problem.scaled(nmf_numba.validation.check_X(X), beta, 1e-3, 2e-3, 0.3)
+    assert result.kkt == kkt_residual(scaled, result.W, result.H.T)
+    assert 0 < result.kkt < 0.1
+
+
+@pytest.mark.parametrize("solver", ["cd", "mu"])
+def test_transform_is_a_fit_that_keeps_H(solver: str) -> None:
+    X = make_X()
+    result = fit(X, 3, solver=solver, random_state=0, tol=1e-2, **PENALTIES)
+    new = make_X((7, 15), seed=9)
+    expected = fit(new, H=result.H, update_H=False, init=None, solver=solver, tol=1e-2, **PENALTIES).W
+    np.testing.assert_array_equal(result.transform(new), expected)
+    np.testing.assert_array_equal(result.transform(new.astype(np.float32)).dtype, np.float32)
+    with pytest.raises(ValueError, match=r"X must have the 15 features of the fit. Found shape \(7, 14\)"):
+        result.transform(new[:, 1:])
+
+
+def test_names_of_rows_and_columns() -> None:
+    frame = make_frame(make_X())
+    result = fit(frame, 3, random_state=0, tol=1e-2)
+    assert result.row_names == list(frame.index)
+    assert result.column_names == list(frame.columns)
+    largest = result.top_features(2)
+    assert len(largest) == 3
+    assert largest[1][0] == (frame.columns[result.H[1].argmax()], result.H[1].max())
+    plain = fit(frame.to_numpy(), 3, random_state=0, tol=1e-2)
+    assert plain.row_names is plain.column_names is None
+    assert plain.top_features(1)[1] == [(int(plain.H[1].argmax()), plain.H[1].max())]
+    assert fit(pl.DataFrame(frame.to_numpy(), list(frame.columns)), 3, tol=1e-2).column_names == list(frame.columns)
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, lambda frame: pl.DataFrame({n: frame[n].to_numpy() for n in frame})])
+def test_transform_matches_columns_by_name(kind: Any) -> None:
+    frame = make_frame(make_X())
+    result = fit(frame, 3, random_state=0, tol=1e-2)
+    shuffled = frame[frame.columns[::-1]]
+    np.testing.assert_array_equal(result.transform(kind(shuffled)), result.transform(frame))
+    with pytest.warns(UserWarning, match="left out: 'more'"):
+        W = result.transform(kind(shuffled.assign(more=1.0)))
+    np.testing.assert_array_equal(W, result.transform(frame))
+    with pytest.raises(ValueError, match="X lacks 1 of the 15 columns of the fit: 'column 3'"):
+        result.transform(kind(shuffled.drop(columns="column 3")))
+    with pytest.raises(ValueError, match="columns of the same name: 'column 3'"):
+        result.transform(pd.concat([frame, frame[["column 3"]]], axis=1))
+
+
+@pytest.mark.parametrize("way", ["file", "pickle"])
+def test_there_and_back(way: str, tmp_path: Path) -> None:
+    frame = make_frame(make_X())
+    result = fit(frame, 3, random_state=0, tol=1e-2, trace=True, **PENALTIES)
+    if way == "file":
+        result.save(tmp_path / "model.npz")
+        back = Factorization.load(tmp_path / "model.npz")
+    else:
+        back = pickle.loads(pickle.dumps(result))
+        assert len(pickle.dumps(result)) < 40_000  # without X
+    for name in ("objective", "kkt", "relative_error", "n_iter", "stop_reason", "row_names", "column_names"):
+        assert getattr(back, name) == getattr(result, name), name
+    for name in ("W", "H"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(result, name))
+    assert back.trace is not None
+    np.testing.assert_array_equal(back.trace.objective, result.trace.objective)  # type: ignore[union-attr]
+    np.testing.assert_array_equal(back.transform(frame), result.transform(frame))
+    assert repr(back) == repr(result)
+    with pytest.raises(ValueError, match="this result has no state"):
+        fit(frame, 3, resume=back)
+    if way == "file":
+        with pytest.raises(ValueError, match="exists"):
+            result.save(tmp_path / "model.npz")
+        result.save(tmp_path / "model.npz", overwrite=True)
+
+
+def test_what_is_shown() -> None:
+    result = fit(make_X(), 3, random_state=0, tol=1e-2)
+    text = f"relative error {result.relative_error:.4g}, {result.n_iter} iterations, the stopping rule was met"
+    assert repr(result) == f"Factorization of 40 x 15 into 3 components: {text}"
+    html = result._repr_html_()
+    assert "<table>" in html
+    assert f"<td>{result.relative_error:.4g}</td>" in html
+
+
+# The start and the stopping rule have no unit
+
+
+@pytest.mark.parametrize("solver", ["cd", "mu"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("init", ["auto", "random"])
+def test_a_frobenius_fit_does_not_depend_on_the_unit(init: str, layout: str, solver: str) -> None:
+    X = make_X(layout=layout)
+    options: dict[str, Any] = {"init": init, "solver": solver, "random_state": 0, "tol": 1e-3}
+    plain = fit(X, 3, **options)
+    assert plain.converged
+    for exponent in (-10, -3, 1, 10):
+        scaled = fit(X * 4.0**exponent, 3, **options)
+        assert scaled.n_iter == plain.n_iter
+        assert scaled.relative_error == plain.relative_error
+        assert scaled.kkt == plain.kkt
+        np.testing.assert_array_equal(scaled.W, plain.W * 2.0**exponent)
+
+
+@pytest.mark.parametrize("beta", [1, 0, 0.5, 3])
+@pytest.mark.parametrize("scale", [1e-4, 1e-1, 1e3, 1e6])
+def test_the_error_of_other_losses_does_not_depend_on_the_unit(scale: float, beta: float) -> None:
+    X = make_X(beta=0 if beta < 1 else beta)  # with zeros, the floor of WH decides for 0 < beta < 1, and has a unit
+    options: dict[str, Any] = {"solver": "mu", "beta_loss": beta, "random_state": 0, "tol": 1e-2}
+    expected = fit(X, 3, **options).objective.total
+    assert fit(X * scale, 3, **options).objective.total / scale**beta == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("engine", ["numba", "reference"])
+@pytest.mark.parametrize("solver", ["cd", "mu"])
+def test_one_component_is_found_at_once(solver: str, engine: str) -> None:
+    result = fit(np.random.default_rng(0).random((30, 20)), 1, solver=solver, engine=engine, random_state=0)
+    assert result.converged
+    assert result.n_iter == 1
+
+
+def test_the_residual_is_zero_at_a_stationary_point_alone() -> None:
+    W, H = np.array([[1.0, 0], [0, 2], [3, 0]]), np.array([[1.0, 2, 0], [0, 0, 1]])
+    problem = Problem(W @ H)
+    assert kkt_residual(problem, W, H.T) == 0
+    assert kkt_residual(problem, 1.1 * W, H.T) > 0.04
+    away = W.copy()
+    away[1] = 0  # an entry at zero that should grow
+    assert kkt_residual(problem, away, H.T) > 0.1
+    tiny = np.where(W == 0, 1e-12, W)  # on its way to zero: nothing is left to do
+    assert kkt_residual(problem, tiny, H.T) < 1e-10
+
+
+def test_the_drop_in_warns_where_it_ends_far_from_a_stationary_point() -> None:
+    from nmf_numba.datasets import load_digits  # noqa: PLC0415
+    from nmf_numba.estimators import NMF  # noqa: PLC0415
+
+    X = load_digits().X * 1000
+    with pytest.warns(nmf_numba.ConvergenceWarning, match="after 2 iterations, but far from a stationary point"):
+        nmf_numba.non_negative_factorization(X, n_components=10, random_state=0)
+    with pytest.warns(nmf_numba.ConvergenceWarning, match="after 2 iterations, but far from a stationary point"):
+        NMF(10, random_state=0).fit(X)
+    assert fit(X, 10, random_state=0).relative_error < 0.326
