@@ -292,6 +292,7 @@ def test_the_output_is_what_fit_returns_and_says_how_it_was_made(capsys: pytest.
         "engine": "reference",
         "update_H": True,
         "shuffle": False,
+        "stopping": "kkt",
     }
     result = nmf_numba.fit(X, **parameters)
     found = load("out.npz")
