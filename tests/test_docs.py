@@ -57,6 +57,7 @@ def test_example_solver_works(layout):
         "max_iter": 20,
         "alpha_W": 1e-3,
         "l1_ratio": 0.5,
+        "init": "nndsvda",
         "random_state": 0,
     }
     X = layout(load_digits().X[:300])

@@ -37,7 +37,8 @@ def drawn(ax: Axes) -> bytes:
 
 def trace_of(*data_fits: float, penalty: float = 0.0) -> Trace:
     """A trace with these data fits and one penalty, l2_W; an iteration takes a quarter of a second."""
-    return Trace.of((i, i / 4, np.nan, Objective(value, 0.0, 0.0, penalty, 0.0)) for i, value in enumerate(data_fits))
+    rows = enumerate(Objective(value, 0.0, 0.0, penalty, 0.0) for value in data_fits)
+    return Trace.of((i, i / 4, np.nan, terms, np.nan) for i, terms in rows)
 
 
 def legend(ax: Axes) -> list[str]:
@@ -166,7 +167,7 @@ def test_many_runs_and_points_can_be_told_apart() -> None:
 
 def test_terms_lie_on_each_other() -> None:
     columns = np.array([[6, 4, 2], [0, 0, 0], [1, 1, 2], [0, 0, 0], [0, 2, 1]], float)
-    trace = Trace.of((i, i / 4, np.nan, Objective(*column)) for i, column in enumerate(columns.T.tolist()))
+    trace = Trace.of((i, i / 4, np.nan, Objective(*column), np.nan) for i, column in enumerate(columns.T.tolist()))
     ax = plot_terms(trace)
     assert legend(ax) == ["L2 of H", "L1 of H", "data fit"]
     edges = [np.asarray(area.get_paths()[0].vertices) for area in ax.collections]
