@@ -99,6 +99,7 @@ def make_arguments(names, rng, n_rows, n_features, n_components, dtype, positive
     stored = matrix(n_rows, n_features, 0.0 if positive else 0.6)
     columns = [np.flatnonzero(row) for row in stored]
     beta = float(rng.choice([b for b in BETAS if b > 0 or positive]))
+    gamma = float(rng.choice([1 / max(1, 2 - beta, beta - 1), 1.0, 0.0]))
     a = {
         "W": matrix(n_rows, n_components, 0.2),
         "X": matrix(n_rows, n_features, 0.0 if positive else 0.2),
@@ -112,7 +113,7 @@ def make_arguments(names, rng, n_rows, n_features, n_components, dtype, positive
         "data": stored[stored != 0],
         "l1": float(rng.choice([0.0, 0.3])),
         "l2": float(rng.choice([0.0, 0.7])),
-        "penalties": (float(rng.choice([0.0, 0.3])), float(rng.choice([0.0, 0.7]))),
+        "penalties": (float(rng.choice([0.0, 0.3])), float(rng.choice([0.0, 0.7])), gamma),
         "beta": beta,
         "least": float(rng.choice(LEAST)),
         "order": rng.permutation(n_components),
@@ -262,7 +263,7 @@ def test_row_passes_beyond_one_block(beta, shape, dtype):
     reference, _, kernels = MODULES["nmf_numba.solvers.mu"]
     gradient = MODULES["nmf_numba.gradient"][0]
     denominator = gradient.common(Ht, beta) if beta in (1, 2) else gradient.denominators(start, Ht, beta)
-    calls = [(reference, kernels, (denominator, beta, (0.1, 0.2), True))]
+    calls = [(reference, kernels, (denominator, beta, (0.1, 0.2, 1 / max(1, 2 - beta, beta - 1)), True))]
     if beta == 2:
         reference, _, kernels = MODULES["nmf_numba.solvers.hals"]
         calls.append((reference, kernels, ((Ht.T @ Ht), 0.1, np.arange(3))))

@@ -15,8 +15,11 @@ from conftest import LAYOUTS
 from scipy.special import kl_div
 
 from nmf_numba import beta_divergence, iterate, non_negative_factorization, objective
+from nmf_numba.datasets import load_docstrings
+from nmf_numba.losses.reference import weights
 from nmf_numba.problem import Problem
 from nmf_numba.solvers import SOLVERS
+from nmf_numba.solvers.mu.solver import MultiplicativeUpdates
 from nmf_numba.validation import check_X
 
 BETAS = [2, 1, 0, 0.5, 1.5, 3, -1]
@@ -106,7 +109,7 @@ def test_reference_falls(solver: str, beta: float, penalty: dict[str, float], la
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_falls_from_every_start(solver: str, init: str) -> None:
     X = positive("dense", 2)
-    if solver == "mu" and init == "nndsvd":
+    if SOLVERS[solver].keeps_zeros and init == "nndsvd":
         with pytest.warns(UserWarning, match="nndsvd"):
             assert_descends(totals(X, 50, solver=solver, init=init))
     else:
@@ -160,7 +163,7 @@ def test_an_l2_penalty_can_raise_the_objective_in_one_update(twin: str) -> None:
         return math.log(1 / (w * h)) - 1 + w * h + 0.5 * l2 * h**2
 
     H = np.array([[h]])
-    update(H, np.array([[1 / h]]), np.array([[w]]), (0.0, l2), 1.0, 2.0**-52)
+    update(H, np.array([[1 / h]]), np.array([[w]]), (0.0, l2, 1.0), 1.0, 2.0**-52)
     assert H[0, 0] == pytest.approx(h * (1 / h) / (w + l2 * h), rel=1e-12)
     assert total(h) == pytest.approx(3.616, abs=1e-3)
     assert total(H[0, 0]) == pytest.approx(4.137, abs=1e-3)
@@ -175,6 +178,63 @@ def test_an_l2_penalty_can_raise_the_objective_in_a_whole_iteration() -> None:
     assert before == pytest.approx(10.5129, abs=1e-4)
     assert after == pytest.approx(12500.0, rel=1e-4)
     assert not SOLVERS["mu"].descends(make_problem(np.array(X), 1, penalty))
+
+
+@pytest.mark.parametrize("twin", ["reference", "kernels"])
+@pytest.mark.parametrize("beta", [-1.0, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0])
+def test_the_exact_majoriser_never_rises(beta: float, twin: str) -> None:
+    """Random small problems, penalties up to 10, entries over six powers of ten, whatever the loss."""
+    rng = np.random.default_rng(11)
+    functions = importlib.import_module(f"nmf_numba.solvers.mu.{twin}")
+    for _ in range(40):
+        X, W, H = (10 ** rng.uniform(-3, 3, shape) for shape in ((4, 5), (4, 2), (2, 5)))
+        l1, l2 = rng.choice([0.0, 0.1, 3.0]), rng.choice([0.0, 0.1, 10.0])
+        P, Q = weights(X, W @ H, beta)
+        denominator = H @ H.T if beta == 2 else Q @ H.T
+        new = W.copy()
+        functions.update(new, P @ H.T, denominator, (l1, l2, 0.0), beta, 0.0)
+        before, after = (beta_divergence(X, w, H, beta) + l1 * w.sum() + l2 / 2 * (w**2).sum() for w in (W, new))
+        assert after <= before * (1 + ROUNDING)
+        r = new / W
+        a, b = max(1.0, 2 - beta, beta - 1), max(0.0, 2 - beta)
+        full = W @ denominator if beta == 2 else denominator
+        solved = (full * r**a + l1 * r**b + l2 * W * r ** (b + 1) - P @ H.T) / (P @ H.T)
+        assert (np.abs(solved[new > 0]) < 1e-9).all()  # (4)
+
+
+def test_the_exact_majoriser_falls_where_the_ratio_rises() -> None:
+    X, kwargs = [[1.0]], {"init": "custom", "W": [[0.01]], "H": [[0.001]], "beta_loss": 1, "alpha_W": 0.1}
+    found = totals(X, 5, n_components=1, solver="mm", **kwargs)
+    assert all(after <= before for before, after in pairwise(found))
+    docs = load_docstrings().X[::4]
+    options = {"n_components": 8, "beta_loss": 1, "alpha_W": 1.0}
+    rises = [sum(b > a for a, b in pairwise(totals(docs, 60, solver=name, **options))) for name in ("mu", "mm")]
+    assert rises[0] > 0
+    assert rises[1] == 0
+
+
+@pytest.mark.parametrize("beta", [0, 0.3, 0.7, 1])
+@pytest.mark.parametrize("penalty", ["none", "L1"])
+def test_an_exponent_of_one_falls_and_takes_larger_steps(penalty: str, beta: float) -> None:
+    solver = MultiplicativeUpdates(exponent=1)
+    X = positive("dense", beta)
+    assert solver.descends(make_problem(X, beta, PENALTIES[penalty]))
+    found = totals(X, 100, solver=solver, beta_loss=beta, **PENALTIES[penalty])
+    assert_descends(found)
+    if beta < 1:
+        assert found[5] < totals(X, 5, solver="mu", beta_loss=beta, **PENALTIES[penalty])[5]
+    with pytest.raises(ValueError, match="exponent must be 1 or None"):
+        MultiplicativeUpdates(exponent=2)
+    with pytest.raises(ValueError, match="only 0 <= beta <= 2"):
+        totals(X, 5, solver=solver, beta_loss=3)
+
+
+@pytest.mark.parametrize("beta", [0, 0.5, 1, 1.5, 2])
+def test_extrapolation_needs_fewer_iterations(beta: float) -> None:
+    X = positive("dense", beta, (60, 40))
+    found = {name: totals(X, 200, n_components=5, solver=name, beta_loss=beta) for name in ("mu", "mue")}
+    goal = found["mu"][200]
+    assert next(n for n, total in enumerate(found["mue"]) if total <= goal) < 120
 
 
 # The objective against formulas written down independently

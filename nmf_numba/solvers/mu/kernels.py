@@ -24,12 +24,32 @@ def least_entry(beta, like):
 
 
 @kernel
+def _root(numerator, denominator, l1, l2_w, beta):
+    """The root of (4) for one entry, in float64."""
+    a, b = (2 - beta, 2 - beta) if beta < 1 else (1.0, 2 - beta) if beta <= 2 else (beta - 1, 0.0)
+    if b == 0:
+        numerator, l1 = numerator - l1, 0.0
+    if numerator <= 0:
+        return 0.0
+    u, goal = 0.0, np.log(numerator)
+    for _ in range(100):
+        of_r, shared = denominator * np.exp(a * u), np.exp(b * u)
+        with_l1, with_l2 = l1 * shared, l2_w * shared * np.exp(u)
+        total = of_r + with_l1 + with_l2
+        change = (np.log(total) - goal) * total / (a * of_r + b * with_l1 + (b + 1) * with_l2)
+        u -= change
+        if abs(change) < 1e-9:
+            break
+    return np.exp(u)
+
+
+@kernel
 def update(W, numerator, denominator, penalties, beta, least):
     """(1), row by row. For beta = 2, denominator is H H', and W's product with it comes first."""
     n_rows, k = W.shape
     number = W.dtype.type
     l1, l2, floor, least = number(penalties[0]), number(penalties[1]), number(FLOOR), number(least)
-    gamma = 1 / (2 - beta) if beta < 1 else 1 / (beta - 1) if beta > 2 else 1.0
+    gamma = penalties[2]
     high, low = split(gamma)
     with_gram = np.empty((n_rows if beta == 2 else 0, k), W.dtype)
     if beta == 2:
@@ -37,9 +57,14 @@ def update(W, numerator, denominator, penalties, beta, least):
     for i in range(n_rows):
         w, num, den = W[i], numerator[i], with_gram[i] if beta == 2 else denominator[min(i, len(denominator) - 1)]
         for t in range(k):
-            d = den[t] + l1 + l2 * w[t]
-            ratio = num[t] / (floor if d == 0 else d)
-            new = w[t] * number(ratio if gamma == 1 else power(np.float64(ratio), high, low))
+            if gamma == 0:
+                d = np.float64(floor if den[t] == 0 else den[t])
+                ratio = number(_root(np.float64(num[t]), d, penalties[0], penalties[1] * w[t], beta))
+            else:
+                d = den[t] + l1 + l2 * w[t]
+                ratio = num[t] / (floor if d == 0 else d)
+                ratio = ratio if gamma == 1 else number(power(np.float64(ratio), high, low))
+            new = w[t] * ratio
             w[t] = 0 if new < least else new
 
 

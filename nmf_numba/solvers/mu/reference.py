@@ -10,6 +10,12 @@ For two losses the denominator does not need WH: for beta = 2 it is W (H H'), an
 row pass updates W by (1) and, at once, adds up H's own numerator and denominator with the new W, so `update` updates H
 too. Here Ht is H transposed, (n_features, n_components).
 
+With penalties, (1) does not minimise its majoriser but another function above it, or none. The minimiser solves, for
+r = new W / W of each entry,
+
+    denominator r^a + l1 r^b + l2 W r^(b+1) = numerator,                                            (4)
+    (a, b) = (2-beta, 2-beta) for beta < 1,  (1, 2-beta) for 1 <= beta <= 2,  (beta-1, 0) for beta > 2
+
 Source: Fevotte and Idier (2011); for beta = 2 and 1, Lee and Seung (2001). Derivation: notes.md beside this file.
 """
 
@@ -25,19 +31,40 @@ def smallest(beta, dtype):
     return 2.0**-52 if beta < 1 else np.finfo(dtype).tiny
 
 
+def _root(numerator, denominator, l1, l2_W, beta):
+    """Return the r >= 0 that solves (4) for each entry; 0 if there is none.
+
+    In u = log r, the logarithm of the left side is convex and rises, so Newton's method converges from anywhere.
+    """
+    a, b = (2 - beta, 2 - beta) if beta < 1 else (1.0, 2 - beta) if beta <= 2 else (beta - 1, 0.0)
+    if b == 0:  # l1 does not depend on r
+        numerator, l1 = numerator - l1, 0.0
+    u, goal = np.zeros(numerator.shape), np.log(np.where(numerator > 0, numerator, 1))
+    for _ in range(100):
+        terms = denominator * np.exp(a * u), l1 * np.exp(b * u), l2_W * np.exp((b + 1) * u)
+        change = (np.log(sum(terms)) - goal) * sum(terms) / (a * terms[0] + b * terms[1] + (b + 1) * terms[2])
+        u = u - change
+        if np.abs(change).max() < 1e-9:  # what is left is the square of it
+            break
+    return np.where(numerator > 0, np.exp(u), 0)
+
+
 def update(W, numerator, denominator, penalties, beta, least):
     """Update W in place by (1).
 
     W : (n_rows, n_components), changed in place, non-negative
     numerator : (n_rows, n_components)
     denominator : (n_rows, n_components), or (1, n_components) for all rows; for beta = 2 it is H H', and W is to come
-    penalties : l1 and l2
+    penalties : l1 and l2; a third number is the exponent to use instead of (3), or 0 to solve (4)
     least : new entries below this become 0
     """
-    l1, l2 = penalties
-    gamma = 1 / (2 - beta) if beta < 1 else 1 / (beta - 1) if beta > 2 else 1.0  # (3)
-    denominator = (W @ denominator if beta == 2 else denominator) + l1 + l2 * W
-    W *= (numerator / np.where(denominator == 0, FLOOR, denominator)) ** gamma  # (1)
+    l1, l2, gamma = (*penalties, 1 / max(1, 2 - beta, beta - 1))[:3]  # (3)
+    denominator = W @ denominator if beta == 2 else denominator
+    if gamma == 0:
+        W *= _root(numerator, np.where(denominator == 0, FLOOR, denominator), l1, l2 * W, beta)  # (4)
+    else:
+        denominator = denominator + l1 + l2 * W
+        W *= (numerator / np.where(denominator == 0, FLOOR, denominator)) ** gamma  # (1)
     W[least > W] = 0
 
 

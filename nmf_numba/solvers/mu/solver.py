@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from nmf_numba.losses.objective import evaluate
 from nmf_numba.problem import Float, Problem, twin
-from nmf_numba.solvers.solver import RowPassSolver, State, Sums
+from nmf_numba.solvers.solver import RowPassSolver, Solver, State, Sums
 
 SMALLEST_WH = 2.0**-23  # WH is raised to this where it has a negative power
 FLUSH = 2.0**-52  # float64's epsilon, for both dtypes: smaller entries of H become 0 for beta <= 1, of W for beta < 1
+
+EVALUATE_EVERY = 10  # iterations between two evaluations of the objective, with extrapolation
 
 TINIEST = {np.dtype(kind).char: float(np.finfo(kind).tiny) for kind in (np.float32, np.float64)}  # normal numbers
 
@@ -27,10 +31,21 @@ class MultiplicativeState(State):
         X H', for the Frobenius loss.
     common : ndarray, or None
         What `common` of reference.py returns.
+    before : tuple of ndarray, or None
+        With extrapolation: W and Ht before the last iteration.
+    momentum : float
+        With extrapolation: Nesterov's t, 1 after a restart.
+    n_steps : int
+    last : float
+        With extrapolation: the objective when it was last evaluated.
     """
 
     numerator: Float | None = None
     common: Float | None = None
+    before: tuple[Float, Float] | None = None
+    momentum: float = 1.0
+    n_steps: int = 0
+    last: float = math.inf
 
 
 def _gradient(problem: Problem) -> Any:
@@ -39,22 +54,69 @@ def _gradient(problem: Problem) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class MultiplicativeUpdates(RowPassSolver):
-    """Majorise and minimise: every entry is multiplied by a ratio of non-negative sums, for every beta-divergence."""
+    """Majorise and minimise: every entry is multiplied by a ratio of non-negative sums, for every beta-divergence.
 
-    name = "mu"
-    title = "Multiplicative updates"
+    Parameters
+    ----------
+    exponent : 1 or None, default None
+        1: no root for 0 <= beta < 1, where steps then are larger and the objective still falls. None: gamma of
+        equation (3) in reference.py.
+    exact : bool, default False
+        Minimise the majoriser with its penalties, equation (4), so that the objective falls with an L2 penalty too.
+        As `solver` it has the name 'mm'.
+    extrapolation : bool, default False
+        Update from where the last move points: W + a max(W - W_before, 0), with Nesterov's a, and H likewise. Every ten
+        iterations the objective is evaluated, and if it has risen the momentum begins anew. The name is 'mue'.
+    """
+
+    exponent: float | None = None
+    exact: bool = False
+    extrapolation: bool = False
+
     sources = (
         "D. D. Lee and H. S. Seung (2001), Algorithms for non-negative matrix factorization, Advances in Neural "
         "Information Processing Systems 13.",
         "C. Fevotte and J. Idier (2011), Algorithms for nonnegative matrix factorization with the beta-divergence, "
         "Neural Computation 23(9), 2421-2456. doi:10.1162/NECO_a_00168",
+        "L. T. K. Hien, V. Leplat and N. Gillis (2024), Block majorization minimization with extrapolation and "
+        "application to beta-NMF. arXiv:2401.06646",
     )
     stopping = "objective"
     keeps_zeros = True
 
+    def __post_init__(self) -> None:
+        if self.exponent not in (None, 1):
+            raise ValueError(f"exponent must be 1 or None. Found {self.exponent!r}.")
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """What users pass as `solver`."""
+        return "mue" if self.extrapolation else "mm" if self.exact else "mu"
+
+    @property
+    def title(self) -> str:  # type: ignore[override]
+        """What it is called in text."""
+        kind = ", penalties majorised exactly" if self.exact else ""
+        return ("Extrapolated multiplicative updates" if self.extrapolation else "Multiplicative updates") + kind
+
+    def supports(self, problem: Problem) -> str | None:
+        """An exponent of 1 is for losses from 0 on."""
+        if self.exponent is None or 0 <= problem.beta <= 2:
+            return None
+        return f"beta_loss = {problem.beta} with exponent = 1, only 0 <= beta <= 2. Leave out exponent."
+
     def descends(self, problem: Problem) -> bool:
-        """No L2 penalty, or beta <= 0, or beta >= 2; near zero the floors can break it."""
-        return not 0 < problem.beta < 2 or problem.l2_W == problem.l2_H == 0
+        """No L2 penalty, or beta <= 0, or beta >= 2, or exact; near zero the floors can break it."""
+        if self.extrapolation:
+            return False
+        no_l2 = problem.l2_W == problem.l2_H == 0
+        return no_l2 or self.exact or (not 0 < problem.beta < 2 and self.exponent is None)
+
+    def _penalties(self, l1: float, l2: float, beta: float) -> tuple[float, float, float]:
+        """Return what `update` of reference.py takes."""
+        if self.exact and (l2 > 0 or (l1 > 0 and beta > 1)):  # with L1 alone and beta <= 1, (1) is exact
+            return l1, l2, 0.0
+        return l1, l2, self.exponent or 1 / max(1.0, 2 - beta, beta - 1)
 
     def degree(self, problem: Problem) -> float:
         """Of X WH^(beta-2) and WH^(beta-1)."""
@@ -72,9 +134,34 @@ class MultiplicativeUpdates(RowPassSolver):
             state.numerator = problem.times(Ht) if problem.beta == 2 else None
         return state
 
+    def step(self, problem: Problem, state: State) -> State:
+        """Do a row pass and an update, with extrapolation from where the last move points."""
+        if not (self.extrapolation and isinstance(state, MultiplicativeState)):
+            return super().step(problem, state)
+        momentum = (1 + math.sqrt(1 + 4 * state.momentum**2)) / 2
+        weight, state.momentum = state.W.dtype.type((state.momentum - 1) / momentum), momentum
+        before = state.W.copy(), state.Ht.copy()
+        if state.before is not None:
+            factors = (state.W, state.Ht) if problem.update_H else (state.W,)
+            for factor, old in zip(factors, state.before, strict=False):
+                factor += weight * np.maximum(factor - old, 0)
+        state.before, state.n_steps = before, state.n_steps + 1
+        super().step(problem, state)
+        if state.n_steps % EVALUATE_EVERY == 0:
+            now = evaluate(problem, state.W, state.Ht).total
+            if now > state.last:
+                state.momentum, state.before = 1.0, None
+            state.last = now
+        return state
+
+    def halves(self, problem: Problem, state: State) -> Iterator[tuple[str | None, State]]:
+        """Yield after the row pass and after the update of H; with extrapolation, which moves both, at the end."""
+        yield from Solver.halves(self, problem, state) if self.extrapolation else super().halves(problem, state)
+
     def row_pass(self, problem: Problem, state: State) -> Sums:
         """Update W; the sums are H's numerator and denominator, as `update` of reference.py takes them."""
-        functions, penalties, beta = self.functions(problem), (problem.l1_W, problem.l2_W), problem.beta
+        functions, beta = self.functions(problem), problem.beta
+        penalties = self._penalties(problem.l1_W, problem.l2_W, beta)
         gradient = _gradient(problem)
         W, Ht, is_general = state.W, state.Ht, beta not in (1, 2)
         kept = state if isinstance(state, MultiplicativeState) else MultiplicativeState(W, Ht)
@@ -101,7 +188,7 @@ class MultiplicativeUpdates(RowPassSolver):
         """Update Ht by the same function that updates W."""
         numerator, denominator = sums.arrays
         least = FLUSH if problem.beta <= 1 else TINIEST[state.Ht.dtype.char]
-        penalties = problem.l1_H, problem.l2_H
+        penalties = self._penalties(problem.l1_H, problem.l2_H, problem.beta)
         self.functions(problem).update(state.Ht, numerator, denominator, penalties, problem.beta, least)
         return math.nan
 
