@@ -7,6 +7,7 @@ from nmf_numba.factorization import fit, non_negative_factorization
 from nmf_numba.initialization import initialize
 from nmf_numba.loop import Step, iterate
 from nmf_numba.losses.objective import Objective, beta_divergence, objective
+from nmf_numba.patching import Patch, patch
 from nmf_numba.plotting import (
     animate,
     plot_activations,
@@ -25,6 +26,7 @@ __all__ = [
     "ConvergenceWarning",
     "Factorization",
     "Objective",
+    "Patch",
     "Step",
     "Trace",
     "animate",
@@ -35,6 +37,7 @@ __all__ = [
     "iterate",
     "non_negative_factorization",
     "objective",
+    "patch",
     "plot_activations",
     "plot_components",
     "plot_convergence",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nmf_numba import validation
+from nmf_numba import factorization, validation
 from nmf_numba.factorization import fit
 from nmf_numba.gradient.residual import kkt_residual
 from nmf_numba.loop import Run, prepare
@@ -214,6 +214,11 @@ def _fit_sklearn(run: Run, options: Options) -> Factorization:
     validation.check_installed("sklearn", "engines = 'scikit-learn'")
     from sklearn.decomposition import non_negative_factorization  # noqa: PLC0415  (an extra)
 
+    if non_negative_factorization is factorization.non_negative_factorization:
+        raise RuntimeError(
+            "engines = 'scikit-learn' would compare this package with itself: nmf_numba.patch() has replaced "
+            "scikit-learn's function. Call its undo() first, or leave the engine out."
+        )
     names = ["init", "solver", "beta_loss", "tol", "alpha_W", "alpha_H", "l1_ratio", "random_state", "shuffle"]
     keywords = {name: getattr(options, name) for name in names}
     rows = [(0, 0.0, math.nan, evaluate(run.problem, run.W, run.Ht), kkt_residual(run.problem, run.W, run.Ht))]

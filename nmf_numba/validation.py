@@ -150,7 +150,7 @@ def check_every(value: object, engine: str) -> str:
 def check_installed(module: str, what: str) -> None:
     """Refuse what needs a package that is not installed."""
     if importlib.util.find_spec(module) is None:
-        raise ImportError(f"{what} needs scikit-learn, which is not installed: pip install nmf-numba[sklearn]")
+        raise ImportError(f'{what} needs scikit-learn, which is not installed: pip install "nmf-numba[sklearn]"')
 
 
 def refuse_coordinates(solver: str) -> None:
