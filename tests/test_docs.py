@@ -176,6 +176,23 @@ def test_every_page_works_at_every_width(site, browser):
     assert counts["solvers/hals.html"] > 50
 
 
+def test_figures_say_what_they_show(site):
+    images = [
+        (page.name, image)
+        for page in SITE.rglob("*.html")
+        for image in re.findall(r"<img[^>]*>", page.read_text(encoding="utf-8"))
+    ]
+    assert len(images) > 20
+    alts = [(page, re.search(r'alt="([^"]*)"', image)) for page, image in images]
+    assert [page for page, alt in alts if alt is None or len(alt[1]) < 20 or alt[1].endswith(".png")] == []
+
+
+def test_notes_that_are_named_are_links(site):
+    text = "".join(path.read_text(encoding="utf-8") for path in SITE.glob("tutorials/*.html"))
+    assert text.count("solvers/hals/notes.md</span></a>") > 3
+    assert re.findall(r"(?:losses|solvers/(?:hals|mu))/notes\.md</span></code>", text) == []
+
+
 def test_search_finds_hals(site, browser):
     browser.get(f"{site}/search.html?q=HALS")
 

@@ -11,12 +11,13 @@ import inspect
 import pkgutil
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
@@ -73,6 +74,11 @@ read the reference for what is computed, and the kernels for how.
 """
 
 
+def folder_name(solver: Solver) -> str:
+    """Return the name of the folder of a solver, which its page has too."""
+    return Path(inspect.getfile(type(solver))).parent.name
+
+
 def solver_page(solver: Solver) -> tuple[str, str]:
     """Return the name of a solver's page and its text."""
     folder = Path(inspect.getfile(type(solver))).parent
@@ -120,12 +126,26 @@ def tutorials_page(names: list[str]) -> str:
 
 # --- API -----------------------------------------------------------------------------------------------------------
 
+# The order in which a reader meets the names; those that are not here come last.
+MODULES = ("nmf_numba", "nmf_numba.estimators", "nmf_numba.plotting", "nmf_numba.datasets")
+READING = (
+    ("fit", "Factorization", "non_negative_factorization", "initialize", "objective", "Objective", "beta_divergence"),
+    ("iterate", "Step", "Trace", "compare", "Comparison", "patch", "Patch"),
+    ("plot_convergence", "plot_terms", "plot_factorization", "plot_components", "plot_activations", "animate"),
+    ("NMF", "MiniBatchNMF", "ConvergenceWarning", "Dataset", "DATASETS"),
+)
+
+
+def place(value: str, order: Sequence[str]) -> tuple[int, str]:
+    """Return what sorts as in an order, with all that it leaves out behind."""
+    return (order.index(value) if value in order else len(order)), value.lower()
+
 
 def public_modules() -> Iterator[ModuleType]:
     """Yield the package and those of its modules that say what is public."""
-    names = [nmf_numba.__name__]
-    names += [f"{names[0]}.{module.name}" for module in pkgutil.iter_modules(nmf_numba.__path__)]
-    for name in names:
+    below = [module.name for module in pkgutil.iter_modules(nmf_numba.__path__)]
+    names = [nmf_numba.__name__, *(f"{nmf_numba.__name__}.{name}" for name in below if name not in nmf_numba.__all__)]
+    for name in sorted(names, key=lambda name: place(name, MODULES)):
         if not name.rpartition(".")[2].startswith("_"):
             module = importlib.import_module(name)
             if hasattr(module, "__all__"):
@@ -141,7 +161,7 @@ def public_names() -> dict[str, list[str]]:
         new = [name for name, value in values.items() if not any(value is other for other in seen)]
         seen += values.values()
         if new:
-            found[module.__name__] = sorted(new, key=lambda name: (name.isupper(), name[0].isupper(), name.lower()))
+            found[module.__name__] = sorted(new, key=lambda name: place(name, sum(READING, ())))
     return found
 
 
@@ -203,6 +223,49 @@ def leave_formulas(app: Sphinx, doctree: nodes.document) -> None:
         formula[:] = [nodes.Text(rf"\[{formula.astext()}\]")]
 
 
+# --- figures and links of the tutorials ----------------------------------------------------------------------------
+
+HOW_TO_READ = "How to read it"
+NOTES = {"losses/notes.md": "losses"}  # and those of the solvers, by their folders
+
+
+def describe_figures(app: Sphinx, doctree: nodes.document) -> None:
+    """Give a figure of a notebook the title of its section and the first sentence of the line under it."""
+    if not app.env.docname.startswith("tutorials/"):
+        return
+    waiting: list[nodes.image] = []
+    for node in doctree.findall(lambda node: isinstance(node, nodes.image | nodes.paragraph)):
+        if isinstance(node, nodes.image):
+            waiting += [node] if "alt" not in node else []
+        elif node.astext().startswith(HOW_TO_READ):
+            said = re.split(r"(?<=[.!?]) ", node.astext().replace("\n", " ").partition(": ")[2], maxsplit=1)[0]
+            for image in waiting:
+                image["alt"] = f"{section_title(image)}: {said}"
+            waiting = []
+    for _ in waiting:
+        logger.warning("a figure has no line under it that begins with %r", HOW_TO_READ, location=app.env.docname)
+
+
+def section_title(node: nodes.Node) -> str:
+    """Return the title of the section that a node is in, without its number."""
+    while not isinstance(node, nodes.section):
+        node = node.parent
+    return str(node[0].astext()).lstrip("0123456789 ")
+
+
+def link_notes(app: Sphinx, doctree: nodes.document) -> None:
+    """Make a notes.md that is named in the text a link to its page: the site has no files."""
+    pages = NOTES | {f"solvers/{name}/notes.md": f"solvers/{name}" for name in map(folder_name, SOLVERS.values())}
+    for literal in list(doctree.findall(nodes.literal)):
+        page = pages.get(literal.astext().removeprefix("nmf_numba/"))
+        if page is not None and not isinstance(literal.parent, nodes.reference):
+            link = addnodes.pending_xref(
+                "", refdomain="std", reftype="doc", reftarget=f"/{page}", refexplicit=True, refwarn=True
+            )
+            literal.replace_self(link)
+            link += literal
+
+
 # --- files ---------------------------------------------------------------------------------------------------------
 
 
@@ -246,5 +309,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-skip-member", skip_foreign)
     app.connect("autodoc-process-docstring", escape_names, priority=600)  # after numpydoc
     app.connect("doctree-read", leave_formulas)
+    app.connect("doctree-read", describe_figures)
+    app.connect("doctree-read", link_notes)
     app.connect("env-check-consistency", check_names)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
