@@ -180,6 +180,7 @@ def test_figures_say_what_they_show(site):
     images = [
         (page.name, image)
         for page in SITE.rglob("*.html")
+        if page.name != "py-modindex.html"  # Sphinx draws its own signs there
         for image in re.findall(r"<img[^>]*>", page.read_text(encoding="utf-8"))
     ]
     assert len(images) > 20
