@@ -9,6 +9,7 @@ import argparse
 import dataclasses
 import functools
 import os
+import re
 import sys
 import time
 import warnings
@@ -20,96 +21,176 @@ import numpy as np
 from scipy import sparse
 
 import nmf_numba
-from nmf_numba import model, validation
+from nmf_numba import frames, model, validation
+from nmf_numba.comparison import SKLEARN
 from nmf_numba.datasets import DATASETS
-from nmf_numba.files import check_output, free_path, write_file
-from nmf_numba.inputs import READERS, is_number, load_input, read_factor
-from nmf_numba.options import DEFAULT, check_solver
+from nmf_numba.files import check_output, free_path, write_csv, write_file
+from nmf_numba.frames import Input
+from nmf_numba.inputs import SUFFIXES, check_input, load_input, read_factor
+from nmf_numba.options import DEFAULT, Options, check_solver
 from nmf_numba.problem import Problem
 from nmf_numba.solvers import SOLVERS
 from nmf_numba.solvers.solver import Solver
-from nmf_numba.table import Table
+from nmf_numba.table import Table, is_number
 
 OK, ERROR, INTERRUPTED, BROKEN_PIPE = 0, 2, 130, 141
+X_AXES = ("seconds", "iteration")
 FIGURES = (".png", ".svg", ".pdf")
 SHARED = (  # parameters of every command that fits
     "n_components", "init", "beta_loss", "tol", "stopping", "max_iter", "max_time", "alpha_W", "alpha_H", "l1_ratio",
     "random_state", "shuffle", "n_threads",
 )  # fmt: skip
 
+# --- what is checked before any work -------------------------------------------------------------------------------
+
+
+def check_options(arguments: argparse.Namespace, **known: Any) -> None:
+    """Refuse parameters out of range and files that can't be read, before anything is read."""
+    options = vars(arguments) | known
+    Options.of(options).checked()
+    validation.check_n_components(options.get("n_components") or "auto", 1, given=None)
+    check_input(arguments.input, "X", table_options(arguments))
+    update_H = options.get("update_H", True)
+    needed = ("W", "H") if update_H and options["init"] == "custom" else () if update_H else ("H",)
+    for name in needed:
+        if name in options and options[name] is None:
+            raise ValueError(f"--{name} is missing: --init custom needs --W and --H, and --no-update-H needs --H.")
+    for name in ("W", "H"):
+        if options.get(name) is not None:
+            check_input(options[name], name)
+
+
+def check_output_path(arguments: argparse.Namespace, path: str | None, option: str, suffixes: Sequence[str]) -> None:
+    """Refuse an output that can't be written, must not be, or is what is read."""
+    if path is None:
+        return
+    out = Path(path)
+    if out.suffix not in suffixes:
+        raise ValueError(f"{option} must end in {', '.join(suffixes)}. Found {path!r}.")
+    check_output(out, overwrite=arguments.overwrite)
+    for name, source in (("input", arguments.input), ("model", getattr(arguments, "model", ""))):
+        if source not in (*DATASETS, "") and out.exists() and Path(source).exists() and out.samefile(source):
+            raise ValueError(f"{option} is the {name}, {source}. Use another name.")
+
+
+def table_options(arguments: argparse.Namespace) -> frames.Options:
+    """Return how a table is to be read."""
+    return frames.Options(arguments.index_col, arguments.sep, arguments.decimal, arguments.header, arguments.drop)
+
+
 # --- fit and transform ---------------------------------------------------------------------------------------------
 
 
 def run_fit(arguments: argparse.Namespace) -> None:
     """Fit a matrix, print a summary and write the factors."""
-    check_model_output(arguments)
-    X, dtype = read_data(arguments)
+    check_options(arguments)
+    check_output_path(arguments, arguments.out, "--out", [".npz"])
+    written = {} if arguments.out is None else {"W, H and how they were made": arguments.out}
+    if arguments.out_csv is not None:
+        written |= {name: f"{arguments.out_csv}-{name}.csv" for name in ("W", "H")}
+        for name in ("W", "H"):
+            check_output_path(arguments, written[name], "--out-csv", [".csv"])
+    data, dtype = read_data(arguments)
     options = vars(arguments)
     parameters = {name: options[name] for name in (*SHARED, "update_H", "solver", "engine")}
+    parameters["n_components"] = components(arguments, data)
     if parameters["random_state"] is None:  # draw it here, so that the fit can be done again
         parameters["random_state"] = int(np.random.default_rng().integers(2**32))
     start = {name: read_factor(options[name], name, dtype) for name in ("W", "H")}
-    fit_and_report(arguments, X, parameters, start, {name: options[name] for name in start})
+    result = fit(arguments, data, parameters, start, {f"{name}_file": options[name] for name in start})
+    if arguments.out is not None:
+        result.save(arguments.out, overwrite=arguments.overwrite)
+    if arguments.out_csv is not None:
+        write_factors(result, written, overwrite=arguments.overwrite)
+    nothing = "nothing: --out FILE.npz writes a model, --out-csv PREFIX writes tables"
+    report(arguments, data, result, ", ".join(written.values()) or nothing)
 
 
 def run_transform(arguments: argparse.Namespace) -> None:
-    """Find the W of a matrix for the H of a model that `fit` has written."""
-    check_model_output(arguments)
+    """Find the W of a matrix for the H of a model, and write it."""
     known = model.read(arguments.model)
-    H, kept = known["H"], known["parameters"]
-    X, dtype = read_data(arguments)
-    parameters = {name: value for name, value in kept.items() if name not in ("W", "H")}
+    parameters = {
+        name: known["parameters"][name] for name in (*SHARED, "solver", "engine") if name in known["parameters"]
+    }
     parameters |= {"n_components": "auto", "init": None, "update_H": False}
     given = {name: getattr(arguments, name) for name in ("tol", "max_iter", "max_time", "n_threads")}
     parameters |= {name: value for name, value in given.items() if value is not None}
-    start = {"W": None, "H": H.astype(dtype, copy=False)}
-    fit_and_report(arguments, X, parameters, start, {"W": None, "H": arguments.model})
-
-
-def read_data(arguments: argparse.Namespace) -> tuple[Any, Any]:
-    """Return the input, and the dtype that it is fitted in."""
-    X = load_input(arguments.input)
-    return X, np.float32 if X.dtype.kind == "f" and X.dtype.itemsize == 4 else np.float64
-
-
-def check_model_output(arguments: argparse.Namespace) -> None:
-    """Refuse an --out that can't be written, before anything is computed for it."""
+    check_options(arguments, **parameters)
+    suffixes = [".npy", ".npz", ".csv"]
     if arguments.out is None:
-        return
+        is_table = frames.ending(arguments.input) in frames.SUFFIXES
+        stem = Path(re.sub(r"\.gz$", "", Path(arguments.input).name)).stem
+        arguments.out = str(free_path(Path(f"{stem}-W.{'csv' if is_table else 'npy'}")))
+    check_output_path(arguments, arguments.out, "--out", suffixes)
+    H, names = known["H"], known["column_names"]
+    data, dtype = read_data(arguments, names)
+    if data.X.ndim == 2 and data.X.shape[1] != H.shape[1]:
+        raise ValueError(f"{arguments.input} has {data.X.shape[1]} columns, but the model has {H.shape[1]} features.")
+    if names is not None and data.column_names is None:
+        say_warning(f"{arguments.input} has no names of columns: they are taken in the model's order.")
+    start = {"W": None, "H": H.astype(dtype, copy=False)}
+    result = fit(arguments, data, parameters, start, {"H_file": arguments.model})
     out = Path(arguments.out)
-    model.check_path(out, overwrite=arguments.overwrite)
-    for name, source in (("input", arguments.input), ("model", getattr(arguments, "model", ""))):
-        if source not in (*DATASETS, "") and out.exists() and Path(source).exists() and out.samefile(source):
-            raise ValueError(f"--out is the {name}, {source}. Use another name.")
+    if out.suffix == ".npz":
+        result.save(out, overwrite=arguments.overwrite)
+    elif out.suffix == ".csv":
+        write_factors(result, {"W": arguments.out}, overwrite=arguments.overwrite)
+    else:
+        write_file(out, functools.partial(np.save, arr=result.W), overwrite=arguments.overwrite)
+    what = "" if out.suffix == ".npz" else "W: "
+    report(arguments, data, result, f"{what}{arguments.out}")
 
 
-def fit_and_report(
-    arguments: argparse.Namespace, X: Any, parameters: dict[str, Any], start: dict[str, Any], files: dict[str, Any]
-) -> None:
-    """Fit, write the model and print a summary. `files` says where W and H came from."""
+def read_data(arguments: argparse.Namespace, wanted: list[str] | None = None) -> tuple[Input, Any]:
+    """Return the input, and the dtype that it is fitted in."""
+    data = load_input(arguments.input, table_options(arguments), wanted)
+    return data, np.float32 if data.X.dtype.kind == "f" and data.X.dtype.itemsize == 4 else np.float64
+
+
+def components(arguments: argparse.Namespace, data: Input) -> int | str:
+    """Return -k; a warning says that it was not given."""
+    if arguments.n_components is not None:
+        return arguments.n_components  # type: ignore[no-any-return]
+    if arguments.H is None and data.X.ndim == 2:
+        say_warning(
+            f"-k was not given, so there are as many components as features, {data.X.shape[1]}. Pass -k with a number, "
+            "or -k auto to keep all."
+        )
+    return "auto"
+
+
+def fit(
+    arguments: argparse.Namespace, data: Input, parameters: dict[str, Any], start: dict[str, Any], files: dict[str, Any]
+) -> nmf_numba.Factorization:
+    """Return a fit with the names of its input, how it was made, and how long it took."""
     verbose = arguments.verbose or (not arguments.quiet and sys.stderr is not None and sys.stderr.isatty())
     before = time.perf_counter()
-    result = nmf_numba.fit(X, **start, **parameters, verbose=verbose, trace=arguments.trace)
-    seconds = time.perf_counter() - before
-    loss = ("beta_loss", "alpha_W", "alpha_H", "l1_ratio", "engine")
-    terms = nmf_numba.objective(X, result.W, result.H, **{name: parameters[name] for name in loss})
+    result = nmf_numba.fit(data.X, **start, **parameters, verbose=verbose, trace=arguments.trace)
+    made = {"input": arguments.input, "seconds": time.perf_counter() - before} | files
+    return dataclasses.replace(
+        result,
+        parameters=result.parameters | parameters | made,
+        row_names=data.row_names,
+        column_names=data.column_names,
+    )
 
-    if arguments.out is not None:
-        made = {
-            "W": result.W,
-            "H": result.H,
-            "n_iter": result.n_iter,
-            "stop_reason": result.stop_reason,
-            "objective": terms.total,
-            **dataclasses.asdict(terms),
-            "parameters": parameters | files,
-            "input": arguments.input,
-        }
-        if result.trace is not None:
-            made |= {f"trace_{name}": column for name, column in result.trace.to_dict().items()}
-        model.write(arguments.out, made, overwrite=arguments.overwrite)
+
+def write_factors(result: nmf_numba.Factorization, paths: dict[str, str], *, overwrite: bool) -> None:
+    """Write W, H or both as tables, with names."""
+    numbers = range(1, len(result.H) + 1)
+    labels = [f"component {number}" for number in numbers]
+    features = result.column_names or [f"feature {number}" for number in range(1, result.H.shape[1] + 1)]
+    if "W" in paths:
+        write_csv(Path(paths["W"]), result.W, labels, result.row_names, "row", overwrite=overwrite)
+    if "H" in paths:
+        write_csv(Path(paths["H"]), result.H, features, labels, "component", overwrite=overwrite)
+
+
+def report(arguments: argparse.Namespace, data: Input, result: nmf_numba.Factorization, written: str) -> None:
+    """Print a summary of a fit."""
     if arguments.quiet:
         return
+    X, parameters, terms = data.X, result.parameters, result.objective
     layout = f"sparse, {X.nnz} entries stored" if sparse.issparse(X) else "dense"
     beta = validation.check_beta(parameters["beta_loss"])
     parts = [f"{name} {value:.6g}" for name, value in dataclasses.asdict(terms).items() if value or name == "data_fit"]
@@ -121,14 +202,17 @@ def fit_and_report(
     solver, engine = parameters["solver"], parameters["engine"]
     summary = {
         "input": f"{arguments.input}, {X.shape[0]} x {X.shape[1]}, {layout}, {result.W.dtype}",
+        "names": data.note,
         "solver": f"{solver} ({check_solver(solver).title}), engine {engine}",
         "loss": f"{loss_name(beta)}, beta = {beta:g}",
         "components": result.W.shape[1],
         "iterations": f"{result.n_iter}; {reason[result.stop_reason]}",
         "objective": f"{terms.total:.6g}" + (f" = {' + '.join(parts)}" if len(parts) > 1 else ""),
-        "seconds": f"{seconds:.2f}, compilation included",
-        "random state": parameters["random_state"],
-    } | ({} if arguments.out is None else {"written to": arguments.out})
+        "rel. error": f"{result.relative_error:.4g}, Frobenius norm of X - WH divided by that of X",
+        "seconds": f"{parameters['seconds']:.2f}, compilation included",
+        "random state": parameters.get("random_state"),
+        "written to": written,
+    }
     for name, value in summary.items():
         print(f"{name:<12}  {value}")
     if result.trace is not None:
@@ -178,19 +262,28 @@ def losses(solver: Solver) -> Iterator[list[str]]:
 
 def run_compare(arguments: argparse.Namespace) -> None:
     """Fit with several solvers, print a table and draw the objective."""
+    check_options(arguments)
+    solvers, engines = arguments.solvers.split(","), arguments.engines.split(",")
+    for solver in solvers:
+        if solver in ("sklearn", SKLEARN):
+            raise ValueError(f"scikit-learn is no solver of its own. Pass --engines {SKLEARN}, which runs cd and mu.")
+        validation.check_choice("--solvers", solver, SOLVERS)
+    for engine in engines:
+        validation.check_choice("--engines", engine, (*validation.ENGINES, SKLEARN))
+    if SKLEARN in engines:
+        validation.check_installed("sklearn", f"--engines {SKLEARN}")
     figure = free_path(Path("compare.png")) if arguments.figure is None else Path(arguments.figure)
-    if figure.suffix not in FIGURES:
-        raise ValueError(f"--figure must end in {', '.join(FIGURES)}. Found {str(figure)!r}.")
-    check_output(figure, overwrite=arguments.overwrite)
-    X, dtype = read_data(arguments)
+    check_output_path(arguments, str(figure), "--figure", FIGURES)
+    data, dtype = read_data(arguments)
     start = {name: read_factor(getattr(arguments, name), name, dtype) for name in ("W", "H")}
     parameters = {name: getattr(arguments, name) for name in SHARED}
-    comparison = nmf_numba.compare(
-        X, **start, **parameters, solvers=arguments.solvers.split(","), engines=arguments.engines.split(",")
-    )
+    parameters["n_components"] = components(arguments, data)
+    comparison = nmf_numba.compare(data.X, **start, **parameters, solvers=solvers, engines=engines)
     print(comparison.table())
     print("\nTo 10 %: until the objective is at most 1.1 times the best that any run has found. Seconds are those of")
     print("solver steps, without compilation and without evaluating the objective.")
+    if data.note != "none":
+        print("Names:", data.note)
     ax = comparison.plot(x=arguments.x, gap=arguments.gap)
     drawn: Any = ax.figure
     save = functools.partial(drawn.savefig, format=figure.suffix[1:], dpi=150)
@@ -213,11 +306,12 @@ def run_warmup(arguments: argparse.Namespace) -> None:
     work = list(tasks())
     before = time.perf_counter()
     is_terminal = sys.stderr is not None and sys.stderr.isatty()
-    if not is_terminal:
-        print(f"Compiling {len(work)} sets of kernels takes some minutes, once.", flush=True)
+    print(f"Compiling {len(work)} sets of kernels takes some minutes, once.", flush=True)
     with threads(), np.errstate(all="ignore"), tqdm(work, unit="kernel", disable=not is_terminal) as bar:
-        for name, task in bar:
+        for number, (name, task) in enumerate(bar, start=1):
             bar.set_postfix_str(name)
+            if not is_terminal:
+                print(f"{number}/{len(work)}  {name}", flush=True)
             task()
     print(f"{len(work)} sets of kernels are ready, after {time.perf_counter() - before:.1f} s.")
     if folder is None:
@@ -265,16 +359,9 @@ def text_or_integer(text: str) -> str | int:
 def add_shared(parser: argparse.ArgumentParser, *, tol: float, max_iter: int) -> None:
     """Add the options of every command that fits."""
     add = parser.add_argument
-    add("input", metavar="INPUT", help=f"a data set ({', '.join(DATASETS)}), or a file: {', '.join(READERS)}")
-    default = "H's if --H is used, else as many as features"
-    add(
-        "-k",
-        "--n-components",
-        type=text_or_integer,
-        default="auto",
-        metavar="K",
-        help=f"components; default: auto, {default}",
-    )
+    add("input", metavar="INPUT", help=f"a data set ({', '.join(DATASETS)}), or a file: {', '.join(SUFFIXES)}")
+    default = "H's if --H is used, else as many as features, with a warning"
+    add("-k", "--n-components", type=text_or_integer, metavar="K", help=f"components; default: {default}")
     losses = ", ".join(validation.BETA)
     add(
         "--beta-loss",
@@ -298,6 +385,21 @@ def add_shared(parser: argparse.ArgumentParser, *, tol: float, max_iter: int) ->
     add("--n-threads", type=int, metavar="N", help="threads of the kernels; default: all")
 
 
+def add_table(parser: argparse.ArgumentParser) -> None:
+    """Add the options of how a table is read."""
+    table = parser.add_argument_group(
+        "tables", f"How {', '.join(frames.SUFFIXES)} are read. A column is given by its name, or its number from 1."
+    )
+    add = table.add_argument
+    add(
+        "--index-col", metavar="COLUMN", help="the column that names the rows, or none; default: a first column of text"
+    )
+    add("--sep", metavar="C", help="between fields: one character, tab or space; default: by the end of the name")
+    add("--decimal", default=".", metavar="C", help="decimal point or comma; default: .")
+    add("--header", choices=("yes", "no"), help="whether the first line has names of columns; default: if it is text")
+    add("--drop", action="append", default=[], metavar="COLUMN", help="leave a column out; may be given several times")
+
+
 def add_output(parser: argparse.ArgumentParser) -> None:
     """Add the options of what a fit shows and writes."""
     add = parser.add_argument
@@ -305,8 +407,7 @@ def add_output(parser: argparse.ArgumentParser) -> None:
         "--trace", type=int, nargs="?", const=True, default=False, metavar="N",
         help="record the objective of every iteration, or of every N: shown, and part of --out",
     )  # fmt: skip
-    add("--out", metavar="FILE.npz", help="write W, H and how they were made: a model")
-    add("--overwrite", action="store_true", help="replace an existing --out")
+    add("--overwrite", action="store_true", help="replace files that exist")
     progress = parser.add_mutually_exclusive_group()
     progress.add_argument("-v", "--verbose", action="store_true", help="show progress also if this is not a terminal")
     progress.add_argument("-q", "--quiet", action="store_true", help="show neither progress nor a summary")
@@ -325,18 +426,26 @@ def make_parser() -> Parser:
     add("--solver", default="cd", metavar="NAME", help=f"{' or '.join(SOLVERS)}; default: cd")
     add("--no-update-H", dest="update_H", action="store_false", help="keep H and find W")
     add("--engine", default="numba", metavar="NAME", help=f"{' or '.join(validation.ENGINES)}; default: numba")
+    add("--out", metavar="FILE.npz", help="write W, H and how they were made: a model")
+    add("--out-csv", metavar="PREFIX", help="write tables with names: PREFIX-W.csv and PREFIX-H.csv")
     add_output(fit)
+    add_table(fit)
 
     transform = commands.add_parser("transform", help="find the W of a matrix for a model's H", allow_abbrev=False)
     transform.set_defaults(command=run_transform)
     add = transform.add_argument
     add("model", metavar="MODEL", help="what fit --out has written; the loss, penalties and solver are the model's")
-    add("input", metavar="INPUT", help="as for fit; it must have as many features as the model")
+    add("input", metavar="INPUT", help="as for fit; columns with names are matched to the model's")
     add("--tol", type=float, metavar="T", help="tolerance of the stopping rule; default: the model's")
     add("--max-iter", type=int, metavar="N", help="most iterations; default: the model's")
     add("--max-time", type=float, metavar="S", help="seconds of solver steps, at most; default: the model's")
     add("--n-threads", type=int, metavar="N", help="threads of the kernels; default: the model's")
+    add(
+        "--out", metavar="FILE",
+        help="W alone (.npy, .csv), or with H and how it was made (.npz); default: INPUT-W.npy, or for a table .csv",
+    )  # fmt: skip
     add_output(transform)
+    add_table(transform)
 
     compare = commands.add_parser("compare", help="several solvers on one matrix, from one start", allow_abbrev=False)
     compare.set_defaults(command=run_compare)
@@ -345,12 +454,13 @@ def make_parser() -> Parser:
     names = ",".join(SOLVERS)
     add("--solvers", default=names, metavar="NAMES", help=f"separated by commas; default: {names}")
     add("--engines", default="numba", metavar="NAMES", help="numba, reference, scikit-learn; default: numba")
-    add("--x", default="seconds", metavar="NAME", help="the figure's horizontal axis: seconds (default) or iteration")
+    add("--x", default="seconds", choices=X_AXES, help="the figure's horizontal axis; default: seconds")
     add("--gap", action="store_true", help="draw the gap to the best objective found, not the objective")
     add(
         "--figure", metavar="FILE", help=f"where to draw ({', '.join(FIGURES)}); default: compare.png, or compare-2.png"
     )
     add("--overwrite", action="store_true", help="replace an existing --figure")
+    add_table(compare)
 
     warmup = commands.add_parser("warmup", help="compile all kernels now, for all later fits", allow_abbrev=False)
     warmup.set_defaults(command=run_warmup)
@@ -372,8 +482,14 @@ def make_parser() -> Parser:
 
 
 def say(message: str) -> None:
-    """Print a line about progress or trouble."""
-    print(message, file=sys.stderr, flush=True)
+    """Print a line about progress or trouble, if there is where to."""
+    if sys.stderr is not None:
+        print(message, file=sys.stderr, flush=True)
+
+
+def say_warning(message: str) -> None:
+    """Warn of what the user may not have meant."""
+    warnings.warn(message, UserWarning, stacklevel=2)
 
 
 def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

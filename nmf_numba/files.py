@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import secrets
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -68,3 +69,20 @@ def write_file(path: Path, write: Callable[[IO[bytes]], Any], *, overwrite: bool
         raise OSError(error.errno, error.strerror, str(path)) from error  # a failing write does not know its file
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_csv(
+    path: Path, matrix: Any, columns: Sequence[str], rows: Sequence[str] | None, corner: str, *, overwrite: bool
+) -> None:
+    """Write a matrix as a table, in as many digits as it takes to read the same numbers again.
+
+    columns : the names of columns
+    rows : the names of rows, or None
+    corner : what is above the names of rows
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns if rows is None else [corner, *columns])
+    for number, values in enumerate(matrix):
+        writer.writerow([*([] if rows is None else [rows[number]]), *map(str, values)])
+    write_file(path, lambda file: file.write(text.getvalue().encode()), overwrite=overwrite)

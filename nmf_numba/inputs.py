@@ -1,20 +1,26 @@
-"""Reading matrices from files."""
+"""What the command line reads: bundled data sets, and matrices from files."""
 
 from __future__ import annotations
 
-import csv
 import gzip
-import warnings
-from collections.abc import Callable, Iterator
+import itertools
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-from scipy import sparse
+from scipy import io, sparse
 
+from nmf_numba import frames
 from nmf_numba.datasets import DATASETS
 from nmf_numba.files import UNREADABLE
-from nmf_numba.problem import Float, Matrix
+from nmf_numba.frames import Input
+from nmf_numba.names import positions_of
+from nmf_numba.problem import Matrix
+
+NUMBER = rb"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)"
+BLOCK = 1 << 24  # bytes of lines that are checked at once
 
 
 def read_npy(path: Path, name: str) -> Matrix:
@@ -37,129 +43,42 @@ def read_npz(path: Path, name: str) -> Matrix:
 
 
 def read_mtx(path: Path, name: str) -> Matrix:
-    """Read a Matrix Market file, compressed or not.
+    """Read a Matrix Market file, compressed or not, with SciPy after a check of its lines."""
+    n_rows, n_columns, _, layout, field, symmetry = io.mminfo(str(path))
+    if field not in ("real", "double", "integer", "unsigned-integer", "pattern"):
+        raise ValueError(f"its first line must say real, integer or pattern. Found {field}")
+    if symmetry not in ("general", "symmetric"):
+        raise ValueError(f"its first line must say general or symmetric. Found {symmetry}")
+    if symmetry == "symmetric" and n_rows != n_columns:
+        raise ValueError(f"a symmetric matrix must be square. Found {n_rows} x {n_columns}")
+    check_mtx_lines(path, layout, field)
+    found = io.mmread(str(path))
+    return sparse.coo_array(found) if sparse.issparse(found) else found
 
-    SciPy's reader (1.17) crashes on some files that are cut off.
+
+def check_mtx_lines(path: Path, layout: str, field: str) -> None:
+    """Refuse a line that is not whole indices and a number.
+
+    SciPy 1.17 reads column 1 and the value 0.9 from "1 1.9 0.5", and crashes where the last line ends in "0.5E-".
     """
-    opener: Callable[..., IO[str]] = gzip.open if path.suffix.lower() == ".gz" else open
-    with opener(path, "rt", encoding="utf-8") as file:
-        found = file.readline().lower().split()
-        if len(found) != 5 or found[:2] != ["%%matrixmarket", "matrix"]:
-            raise ValueError("its first line must be '%%MatrixMarket matrix' and three more words")
-        layout, kind, symmetry = found[2:]
-        for word, accepted in (
-            (layout, ("coordinate", "array")),
-            (kind, ("real", "integer", "pattern")),
-            (symmetry, ("general", "symmetric")),
-        ):
-            if word not in accepted:
-                raise ValueError(f"its first line must say {' or '.join(accepted)}. Found {word}")
-        sizes = [int(text) for text in next((line for line in file if line.strip() and line[0] != "%"), "").split()]
-        if len(sizes) != (3 if layout == "coordinate" else 2) or min(sizes) < 0:
-            raise ValueError("the line before the entries must be their numbers: rows, columns, and entries if sparse")
-        shape = n_rows, n_columns = sizes[0], sizes[1]
-        if symmetry == "symmetric" and n_rows != n_columns:
-            raise ValueError(f"a symmetric matrix must be square. Found {n_rows} x {n_columns}")
-
-        width = 1 if layout == "array" else 2 if kind == "pattern" else 3
-        on_file = n_rows * (n_rows + 1) // 2 if symmetry == "symmetric" else n_rows * n_columns
-        expected = (on_file if layout == "array" else sizes[2], width)
-        entries = load_numbers(file, comments="%") if expected[0] else np.empty(expected)
-    if entries.shape != expected:
-        found_shape = " x ".join(map(str, entries.shape))
-        raise ValueError(f"{expected[0]} x {width} numbers are announced. Found {found_shape}")
-    if layout == "array" and symmetry == "general":
-        return entries.reshape(shape, order="F")
-    if layout == "array":  # the lower triangle, column by column
-        columns, rows = np.triu_indices(n_rows)
-    else:
-        rows, columns = entries[:, :2].T.astype(np.int64) - 1
-        for what, index, size in (("row", rows, n_rows), ("column", columns, n_columns)):
-            if len(index) and not (index.min() >= 0 and index.max() < size):
-                raise ValueError(f"a {what} must be from 1 to {size}. Found {index.min() + 1} to {index.max() + 1}")
-    values = np.ones(len(entries)) if kind == "pattern" else entries[:, -1]
-    if symmetry == "symmetric":
-        mirrored = rows != columns
-        rows, columns = np.append(rows, columns[mirrored]), np.append(columns, rows[mirrored])
-        values = np.append(values, values[mirrored])
-    matrix = sparse.coo_array((values, (rows, columns)), shape=shape)
-    return matrix if layout == "coordinate" else matrix.toarray()
-
-
-def read_csv(path: Path, name: str) -> Matrix:
-    """Read numbers with commas between them. A first line without any number is a header."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        lines = numbered_lines(file)
-        number, first = next(lines, (0, []))
-        header = bool(first) and not any(map(is_number, first))
-        if header and "" in first:
-            raise ValueError(
-                f"line {number} looks like a header, but a name is missing. If a column has row labels, remove it"
-            )
-        if len(first) > 2 and first == [str(column) for column in range(len(first))]:
-            warnings.warn(
-                f"{path}: line {number}, {first[0]},{first[1]},..., is read as numbers. If it is a header, remove it.",
-                stacklevel=1,
-            )
-    if not header and not first:
-        raise ValueError("it is empty")
-    with path.open(encoding="utf-8-sig") as file:
-        try:
-            rows = (line for at, line in enumerate(file, start=1) if at > number or not header)
-            numbers = load_numbers(rows, delimiter=",", quotechar='"')
-        except ValueError:
-            explain_csv(path, header)
-            raise
-    if header and numbers.size and numbers.shape[1] != len(first):
-        raise ValueError(f"the header, line {number}, has {len(first)} fields, but the lines have {numbers.shape[1]}")
-    return numbers
-
-
-def load_numbers(lines: Any, **options: Any) -> Float:
-    """Return a 2-D array of the numbers in lines, also if there are none."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # there are none; fit refuses an X without rows
-        return np.loadtxt(lines, ndmin=2, **options)
-
-
-def numbered_lines(file: IO[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number of each line, from 1, and its fields, but neither empty lines nor comments."""
-    for number, line in enumerate(file, start=1):
-        text = line.partition("#")[0].strip()
-        if text:
-            yield number, [field.strip() for field in next(csv.reader([text]))]
-
-
-def is_number(text: str) -> bool:
-    """Return whether text is a number, also NaN or infinity."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def explain_csv(path: Path, header: bool) -> None:
-    """Say where a file of numbers has something else."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        lines, width = numbered_lines(file), None
-        if header:
-            next(lines)
-        for number, fields in lines:
-            for column, field in enumerate(fields, start=1):
-                if not is_number(field):
-                    found = repr(field) if field else "nothing"
-                    hint = (
-                        ". Fields must be separated by commas"
-                        if len(fields) == 1 and (";" in field or "\t" in field or " " in field)
-                        else ". If the column has row labels, remove it"
-                        if column == 1
-                        else ""
-                    )
-                    raise ValueError(f"line {number}, field {column} must be a number. Found {found}{hint}")
-            if width is not None and len(fields) != width:
-                raise ValueError(f"line {number} has {len(fields)} fields, but the lines before have {width}")
-            width = len(fields)
+    index = rb"\d+[ \t]+\d+" if layout == "coordinate" else b""
+    value = {"pattern": b"", "integer": rb"[-+]?\d+", "unsigned-integer": rb"\d+"}.get(field, rb"(?:%b)" % NUMBER)
+    entry = rb"[ \t]+".join(part for part in (index, value) if part)
+    wrong = re.compile(rb"^(?![ \t]*(?:%b)?[ \t\r]*$).*" % entry, re.MULTILINE | re.IGNORECASE)
+    opener: Callable[..., Any] = gzip.open if path.suffix.lower() == ".gz" else open
+    with opener(path, "rb") as file:
+        head = itertools.takewhile(lambda line: line.startswith(b"%") or not line.strip(), file)
+        n_lines = sum(1 for _ in head) + 1  # that of the sizes too, which mminfo has read
+        while lines := file.readlines(BLOCK):
+            found = wrong.search(b"".join(lines))
+            if found:
+                at = n_lines + found.string.count(b"\n", 0, found.start()) + 1
+                expected = "two whole numbers" if layout == "coordinate" else ""
+                expected += " and " if expected and value else ""
+                expected += {"pattern": "", "integer": "an integer"}.get(field, "a number")
+                text = found.group().decode(errors="backslashreplace").strip()
+                raise ValueError(f"line {at} must be {expected}. Found {text[:60]!r}")
+            n_lines += len(lines)
 
 
 READERS: dict[str, Callable[[Path, str], Matrix]] = {
@@ -167,38 +86,81 @@ READERS: dict[str, Callable[[Path, str], Matrix]] = {
     ".npz": read_npz,
     ".mtx": read_mtx,
     ".mtx.gz": read_mtx,
-    ".csv": read_csv,
 }
+SUFFIXES = (*READERS, *frames.SUFFIXES)
 
 
-def read_matrix(path: str, name: str) -> Matrix:
-    """Read the matrix called `name` from a file; its format is told by the end of its name."""
-    reader = next((READERS[suffix] for suffix in READERS if path.lower().endswith(suffix)), None)
-    if reader is None:
+def check_input(path: str, name: str = "X", options: frames.Options | None = None) -> None:
+    """Refuse a name that is neither a data set nor a file that can be read, and options that it has no use for."""
+    if options is not None:
+        options.check(path)
+    if name == "X" and path in DATASETS:
+        return
+    if not path.lower().endswith(SUFFIXES) and frames.ending(path) not in frames.SEPARATORS:
         known = "" if name != "X" else f"a bundled data set ({', '.join(DATASETS)}) or "
-        raise ValueError(f"{name} must be {known}a file that ends in {', '.join(READERS)}. Found {path!r}.")
+        raise ValueError(f"{name} must be {known}a file that ends in {', '.join(SUFFIXES)}. Found {path!r}.")
     try:
-        return reader(Path(path), name)
+        Path(path).open("rb").close()
     except OSError as error:
         raise ValueError(f"{path} can't be read: {error.strerror or error}.") from error
+
+
+def read_input(
+    path: str, name: str = "X", options: frames.Options | None = None, wanted: list[str] | None = None
+) -> Input:
+    """Read the matrix called `name` from a file; its format is told by the end of its name."""
+    check_input(path, name, options)
+    reader = next((READERS[suffix] for suffix in READERS if path.lower().endswith(suffix)), None)
+    try:
+        if reader is not None:
+            return Input(reader(Path(path), name))
+        return frames.read_table(Path(path), options or frames.Options(), wanted, factor=name != "X")
+    except OSError as error:
+        raise ValueError(f"{path} can't be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} can't be read: {error}. Save it as UTF-8.") from error
     except UNREADABLE as error:
         raise ValueError(f"{path} can't be read: {str(error).rstrip('.') or type(error).__name__}.") from error
+
+
+def load_input(name: str, options: frames.Options | None = None, wanted: list[str] | None = None) -> Input:
+    """Return X and the names of its rows and columns, from a bundled data set or a file.
+
+    Parameters
+    ----------
+    name : str
+        A key of DATASETS, or a path that ends in one of SUFFIXES.
+    options : frames.Options or None
+        How a table is to be read.
+    wanted : list of str or None
+        Columns to return, in this order, if the file names its columns.
+
+    Raises
+    ------
+    ValueError
+        There is no such file, it can't be read, or it is not a matrix of numbers.
+    ImportError
+        It is a table, and what reads it is not installed.
+    """
+    if name not in DATASETS:
+        return read_input(name, "X", options, wanted)
+    check_input(name, "X", options)
+    try:
+        known = DATASETS[name]()
+    except RuntimeError as error:  # its source is not there
+        raise ValueError(str(error)) from error
+    X, columns = known.X, known.column_names
+    if wanted is not None and columns is not None and wanted != columns:
+        X, columns = X[:, positions_of(wanted, columns)], wanted
+    named = [what for what, names in (("rows", known.row_names), ("columns", columns)) if names is not None]
+    note = f"{' and '.join(named)} by the data set" if named else "none"
+    return Input(X, known.row_names, columns, note)
 
 
 def read_factor(path: str | None, name: str, dtype: Any) -> Any:
     """Read W or H in the data type of X."""
     if path is None:
         return None
-    factor = read_matrix(path, name)
+    factor = read_input(path, name).X
     factor = factor.toarray() if sparse.issparse(factor) else factor
     return factor.astype(dtype, copy=False) if factor.dtype.kind in "biuf" else factor  # fit refuses the others
-
-
-def load_input(name: str) -> Matrix:
-    """Return a bundled data set's X, or read it from a file."""
-    if name not in DATASETS:
-        return read_matrix(name, "X")
-    try:
-        return DATASETS[name]().X
-    except RuntimeError as error:  # its source is not there
-        raise ValueError(str(error)) from error

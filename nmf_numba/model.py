@@ -111,6 +111,9 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ValueError(f"{path} was written by nmf-numba {version}, which is newer than this one. Upgrade.")
     if not isinstance(parameters, dict) or mismatch(stored):
         raise refusal
+    if model_format == 1:  # W and H were names of files
+        files = {f"{name}_file": parameters.pop(name) for name in ("W", "H") if name in parameters}
+        parameters = {"stopping": "scikit-learn"} | parameters | files
     names = {name: kept[name].tolist() if name in kept else None for name in NAMES}
     return kept | names | {"parameters": parameters}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from typing import Any
 
 from nmf_numba import validation
@@ -27,26 +28,33 @@ def names_of(X: Any) -> tuple[list[str] | None, list[str] | None]:
     return named[0], named[1]
 
 
-def in_order_of(columns: list[str] | None, X: Any) -> Any:
-    """Return a data frame with these columns in this order, found by name; anything else as it is."""
-    _, own = names_of(X)
-    if columns is None or own is None or own == columns:
-        return X
-    missing = [name for name in columns if name not in set(own)]
+def positions_of(columns: list[str], own: list[str]) -> list[int]:
+    """Return where the columns of the fit are among those of another X; what is left out is named in a warning."""
+    counts = Counter(own)
+    missing = [name for name in columns if name not in counts]
     if missing:
         raise ValueError(
             f"X lacks {len(missing)} of the {len(columns)} columns of the fit: {_listed(missing)}. Columns are matched "
             "by name; pass X as an array to match them by position."
         )
-    doubled = sorted({name for name in columns if own.count(name) > 1})
+    doubled = sorted({name for name in columns if counts[name] > 1})
     if doubled:
         raise ValueError(f"X has columns of the same name: {_listed(doubled)}. Rename them.")
-    more = [name for name in own if name not in set(columns)]
+    known, places = set(columns), {name: at for at, name in enumerate(own)}
+    more = [name for name in own if name not in known]
     if more:
         validation.warn(
             f"X has columns that the fit does not know, and they are left out: {_listed(more)}.", UserWarning
         )
-    positions = [own.index(name) for name in columns]
+    return [places[name] for name in columns]
+
+
+def in_order_of(columns: list[str] | None, X: Any) -> Any:
+    """Return a data frame with these columns in this order, found by name; anything else as it is."""
+    _, own = names_of(X)
+    if columns is None or own is None or own == columns:
+        return X
+    positions = positions_of(columns, own)
     return X[:, positions] if _is_frame(X, "polars") else X.iloc[:, positions]
 
 

@@ -7,7 +7,8 @@ import html
 from collections.abc import Sequence
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Return whether text is a number, also NaN or infinity."""
     try:
         float(text)
     except ValueError:
@@ -32,7 +33,7 @@ class Table:
     def numeric(self) -> list[bool]:
         """Return which columns hold numbers only, or nothing: they are aligned to the right."""
         columns = ([row[at] for row in self.rows if at < len(row)] for at in range(len(self.header)))
-        return [all(_is_number(cell) or cell in ("", "-") for cell in column) for column in columns]
+        return [all(is_number(cell) or cell in ("", "-") for cell in column) for column in columns]
 
     def __str__(self) -> str:
         n_columns = len(self.header)

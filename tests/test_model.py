@@ -69,9 +69,10 @@ def test_names_come_from_any_sequence() -> None:
 
 def test_a_model_of_the_first_format_is_read() -> None:
     kept = {name: value for name, value in ARRAYS.items() if name not in ("row_names", "column_names", "parameters")}
-    np.savez("old.npz", **kept, parameters='{"solver": "mu"}', version="0.1.0", model_format=1)
+    np.savez("old.npz", **kept, parameters='{"solver": "mu", "W": null, "H": "h.npy"}', version="0.1.0", model_format=1)
     found = model.read("old.npz")
-    assert found["parameters"] == {"solver": "mu"}
+    expected = {"solver": "mu", "stopping": "scikit-learn", "W_file": None, "H_file": "h.npy"}
+    assert found["parameters"] == expected
     assert found["column_names"] is None
 
 
