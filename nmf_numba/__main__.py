@@ -48,7 +48,8 @@ def check_options(arguments: argparse.Namespace, **known: Any) -> None:
     """Refuse parameters out of range and files that can't be read, before anything is read."""
     options = vars(arguments) | known
     Options.of(options).checked()
-    validation.check_n_components(options.get("n_components") or "auto", 1, given=None)
+    if options.get("n_components") is not None:
+        validation.check_n_components(options["n_components"], 1, given=None)
     check_input(arguments.input, "X", table_options(arguments))
     update_H = options.get("update_H", True)
     needed = ("W", "H") if update_H and options["init"] == "custom" else () if update_H else ("H",)

@@ -478,6 +478,46 @@ def test_a_terminal_shows_progress(capsys: pytest.CaptureFixture[str], monkeypat
     assert capsys.readouterr() == ("", "")
 
 
+def test_forgetting_k_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["x.npy", "--max-iter", "1", "--tol", "0", "--random-state", "0"]
+    for command in (["fit", "--engine", "reference"], ["compare", "--engines", "reference"]):
+        assert main([*command, *argv]) == 0
+        err = capsys.readouterr().err
+        assert "warning: -k was not given, so there are as many components as features, 4. Pass -k with a" in err
+        assert main([*command, *argv, "-k", "auto"]) == 0
+        assert capsys.readouterr().err == ""
+
+
+def test_every_option_is_checked_before_anything_is_read(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: Any) -> None:
+        raise AssertionError("the input was read")
+
+    assert main(["fit", "x.npy", "-k", "2", "--out", "model.npz", "-q", *REFERENCE]) == 0
+    monkeypatch.setattr(command_line, "load_input", load)
+    wrong = {
+        "-k": "0", "--init": "svd", "--beta-loss": "kl", "--tol": "-1", "--max-iter": "0", "--max-time": "-1",
+        "--alpha-W": "-1", "--alpha-H": "x", "--l1-ratio": "2", "--random-state": "-1", "--n-threads": "0",
+        "--stopping": "never", "--W": "none.npy", "--H": "none.npy", "--sep": ";", "--decimal": ",", "--header": "yes",
+        "--index-col": "1", "--drop": "1",
+    }  # fmt: skip
+    of_fit = {"--solver": "als", "--engine": "cython", "--trace": "0", "--out": "w.csv", "--out-csv": "none/out"}
+    of_compare = {"--solvers": "cd,als", "--engines": "numba,cython", "--x": "foo", "--figure": "f.txt"}
+    of_transform = {name: wrong[name] for name in ("--tol", "--max-iter", "--max-time", "--n-threads", "--sep")}
+    of_transform |= {"--trace": "0", "--out": "w.txt"}
+    for command, options in (
+        (["fit", "x.npy"], wrong | of_fit),
+        (["compare", "x.npy"], wrong | of_compare),
+        (["transform", "model.npz", "x.npy"], of_transform),
+    ):
+        for option, value in options.items():
+            said = refusal(capsys, *command, option, value)
+            assert option.lstrip("-").replace("-", "_") in said.replace("-", "_") or value in said, (command, option)
+    assert "--engines scikit-learn" in refusal(capsys, "compare", "x.npy", "--solvers", "sklearn")
+    assert sorted(os.listdir()) == ["model.npz", "x.npy"]
+
+
 # --- files that exist ----------------------------------------------------------------------------------------------
 
 
@@ -632,6 +672,24 @@ def test_a_process_of_its_own() -> None:
     process = run("fit", "x.npy", "-k", "-2")
     assert (process.returncode, process.stdout) == (2, "")
     assert process.stderr == "nmf-numba: error: n_components must be an integer >= 1, 'auto' or None. Found -2.\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "status"),
+    [
+        (["fit", "x.npy", "--max-iter", "2", *REFERENCE], 0),
+        (["compare", "x.npy", "-k", "2", "--max-iter", "2", "--engines", "reference"], 0),
+        (["fit", "none.npy"], 2),
+        (["fit", "x.npy", "--tol", "small"], 2),
+        (["--help"], 0),
+    ],
+)
+def test_standard_error_may_be_missing(argv: list[str], status: int) -> None:
+    program = "import sys; sys.stderr = None; from nmf_numba.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", program, *argv]
+    process = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (process.returncode, process.stderr) == (status, "")
+    assert "nmf-numba: " not in process.stdout
 
 
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:

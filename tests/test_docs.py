@@ -4,12 +4,14 @@ The site is built by `python -m sphinx -W --keep-going -b html docs docs/_build/
 the tests of the site are skipped; with NMF_NUMBA_SITE=required in the environment they fail instead.
 """
 
+import argparse
 import doctest
 import functools
 import http.server
 import os
 import re
 import runpy
+import shlex
 import shutil
 import threading
 from pathlib import Path
@@ -19,6 +21,7 @@ import pytest
 from scipy import sparse
 
 import nmf_numba
+from nmf_numba.__main__ import main, make_parser
 from nmf_numba.datasets import load_digits
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -66,6 +69,39 @@ def test_example_solver_works(layout):
     np.testing.assert_allclose(compiled, equation, rtol=1e-9)
     assert (np.diff(compiled) <= 0).all()
     assert compiled[-1] < 0.1 * compiled[0]
+
+
+COMMAND_LINE = (DOCS / "command_line.md").read_text(encoding="utf-8")
+
+
+def test_commands_print_what_their_page_says(tmp_path, monkeypatch, capsys):
+    """`$ cat` shows a file that a command has written, or else one that the next commands read."""
+    monkeypatch.chdir(tmp_path)
+    checker = doctest.OutputChecker()
+    for block in re.findall(r"```console\n\$ (.*?)```", COMMAND_LINE, re.DOTALL):
+        command, _, expected = block.partition("\n")
+        program, *argv = shlex.split(command)
+        if program == "cat":
+            path = Path(argv[0])
+            if not path.exists():
+                path.write_text(expected, encoding="utf-8")
+            found = path.read_text(encoding="utf-8")
+        else:
+            status = main(argv)
+            out, err = capsys.readouterr()
+            found = err + out
+            assert status == (2 if "error: " in err else 0)
+        flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+        assert checker.check_output(expected, found, flags), f"{command}\n{found}"
+
+
+def test_the_page_names_every_command_and_option():
+    commands = next(action for action in make_parser()._actions if isinstance(action, argparse._SubParsersAction))
+    for name, parser in commands.choices.items():
+        assert f"`nmf-numba {name}" in COMMAND_LINE
+        for action in parser._actions:
+            for option in set(action.option_strings) - {"-h", "--help", "--verbose", "--quiet"}:
+                assert f"`{option}`" in COMMAND_LINE, f"{name} {option}"
 
 
 # --- the site ------------------------------------------------------------------------------------------------------

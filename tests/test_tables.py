@@ -337,7 +337,7 @@ def test_transform_matches_columns_by_name(capsys: pytest.CaptureFixture[str], s
     assert "'GAPDH', 'region'" in err
     assert "written to    W: new-W.csv\n" in out
     found = pd.read_csv("new-W.csv", index_col=0)
-    np.testing.assert_array_equal(found.to_numpy(), expected)
+    np.testing.assert_allclose(found.to_numpy(), expected, rtol=1e-12)
     assert (found.index.tolist(), found.columns.tolist()) == (SAMPLES, ["component 1", "component 2"])
 
 
@@ -361,7 +361,7 @@ def test_an_array_is_matched_by_position_and_that_is_said(capsys: pytest.Capture
     out, err = capsys.readouterr()
     assert "new.npy has no names of columns: they are taken in the model's order" in err
     assert "written to    W: new-W.npy\n" in out
-    np.testing.assert_array_equal(np.load("new-W.npy"), model.transform(X))
+    np.testing.assert_allclose(np.load("new-W.npy"), model.transform(X), rtol=1e-12)
     assert main(["transform", "model.npz", "new.npy"]) == 0
     assert "written to    W: new-W-2.npy\n" in capsys.readouterr().out
     assert main(["transform", "model.npz", "new.npy", "--out", "w.csv"]) == 0
