@@ -397,7 +397,7 @@ def test_factors_take_the_data_type_of_the_input() -> None:
         ("-k 0", "n_components must be an integer >= 1, 'auto' or None. Found 0."),
         ("-k two", "n_components must be an integer >= 1, 'auto' or None. Found 'two'."),
         ("-k 1.5", "n_components must be an integer >= 1, 'auto' or None. Found '1.5'."),
-        ("--solver hals", "solver must be one of 'cd', 'mu', or an instance of a Solver. Found 'hals'."),
+        ("--solver hals", "solver must be one of 'cd', 'mu', "),
         ("--beta-loss kl", "beta_loss must be 'frobenius', 'kullback-leibler', 'itakura-saito' or a finite real"),
         ("--beta-loss nan", "beta_loss must be"),
         ("--beta-loss 1", "solver 'cd' does not handle beta_loss = 1.0"),
@@ -785,7 +785,8 @@ def test_warmup_says_where_the_cache_is(capsys: pytest.CaptureFixture[str], monk
     monkeypatch.setattr("nmf_numba.warmup.DTYPES", (np.float64,))
     assert main(["warmup"]) == 0
     out = capsys.readouterr().out
-    assert "14 sets of kernels are ready" in out
+    number = len(list(nmf_numba.warmup.tasks()))
+    assert f"{number} sets of kernels are ready" in out
     assert "They are kept in " in out
 
 
