@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
+import numbers
 import time
 import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -19,10 +21,10 @@ from nmf_numba.losses.objective import evaluate
 from nmf_numba.options import DEFAULT, Options, check_solver
 from nmf_numba.problem import Problem
 from nmf_numba.result import Factorization
-from nmf_numba.solvers import SOLVERS
 from nmf_numba.solvers.solver import Solver
 from nmf_numba.table import Table
 from nmf_numba.trace import Trace
+from nmf_numba.validation import Engine, Init, Loss, Rank, Same, SolverName, Stopping
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +66,7 @@ class Comparison:
         """
         header = ["run", "iterations", "seconds", "objective", "KKT residual", "stopped by"]
         for share in WITHIN:
-            header += [f"iterations to {100 * share:g} %", "seconds"]
+            header += [f"{what} to {100 * share:g} %" for what in ("iterations", "seconds")]
         rows: list[list[str]] = []
         for name, trace in self.traces.items():
             last = [f"{trace.iteration[-1]}", f"{trace.seconds[-1]:.3g}", f"{trace.objective.min():.6g}"]
@@ -92,25 +94,25 @@ class Comparison:
 
 def compare(
     X: Any,
-    n_components: int | str | None = DEFAULT.n_components,
+    n_components: int | Rank | None = DEFAULT.n_components,
     *,
-    solvers: Iterable[str | Solver] = tuple(SOLVERS),
-    beta_loss: float | str = DEFAULT.beta_loss,
-    engines: Iterable[str] = ("numba",),
+    solvers: Iterable[SolverName | Solver] = get_args(SolverName),
+    beta_loss: Loss | float = DEFAULT.beta_loss,
+    engines: Iterable[Engine | Literal["scikit-learn"]] = ("numba",),
     W: Any = DEFAULT.W,
     H: Any = DEFAULT.H,
-    init: str | None = DEFAULT.init,
+    init: Init | None = DEFAULT.init,
     max_time: float | None = DEFAULT.max_time,
     max_iter: int = 200,
     tol: float = 0.0,
     alpha_W: float = DEFAULT.alpha_W,
-    alpha_H: float | str = DEFAULT.alpha_H,
+    alpha_H: Same | float = DEFAULT.alpha_H,
     l1_ratio: float = DEFAULT.l1_ratio,
     random_state: Any = DEFAULT.random_state,
     shuffle: bool = DEFAULT.shuffle,
     n_threads: int | None = DEFAULT.n_threads,
     trace: bool | int = True,
-    stopping: str = DEFAULT.stopping,
+    stopping: Stopping = DEFAULT.stopping,
 ) -> Comparison:
     """Return how several solvers converge on one problem, from one start, by one clock.
 
@@ -121,7 +123,8 @@ def compare(
     ----------
     X, n_components, beta_loss, W, H, init, alpha_W, alpha_H, l1_ratio, random_state, shuffle, n_threads, \
 stopping
-        As for `fit`. The start is made once, and every run starts from a copy of it.
+        As for `fit`. The start is made once, and every run starts from a copy of it, and shuffles by a copy of what is
+        then left of random_state.
     solvers : iterable of str or Solver, default ('cd', 'mu')
         Names of solvers, or instances. One that does not support the problem is listed with its reason.
     engines : iterable of {'numba', 'reference', 'scikit-learn'}, default ('numba',)
@@ -146,6 +149,11 @@ stopping
     ValueError, TypeError
         As for `fit`; an engine or a solver is not known; every run is refused.
 
+    Warns
+    -----
+    FutureWarning, RuntimeWarning, UserWarning
+        As for `fit`.
+
     Notes
     -----
     Time on a machine that does other work is not a property of a solver: compare the iterations too, and repeat.
@@ -162,6 +170,7 @@ stopping
     """
     options = Options.of(locals(), solver=DEFAULT.solver)
     names, engines = _names("solvers", solvers), _names("engines", engines)
+    validation.refuse_engines_as_solvers(names, (*validation.ENGINES, SKLEARN))
     for engine in engines:
         validation.check_choice("engines", engine, (*validation.ENGINES, SKLEARN))
     if validation.check_trace(trace) == 0:
@@ -183,6 +192,8 @@ stopping
 
     run = prepare(X, dataclasses.replace(options, solver=first))
     options = dataclasses.replace(options, W=run.W, H=np.ascontiguousarray(run.Ht.T), init="custom")
+    if not isinstance(random_state, numbers.Integral):  # all runs shuffle alike: each has a copy of the stream
+        options = dataclasses.replace(options, random_state=validation.check_random_state(random_state))
     results = {}
     for solver_name, solver in able.items():
         for engine in engines:
@@ -195,7 +206,8 @@ stopping
                 if engine == SKLEARN:
                     results[name] = _fit_sklearn(run, dataclasses.replace(options, solver=solver.name))
                 else:
-                    chosen_options = dataclasses.replace(options, solver=solver, engine=engine)
+                    stream = copy.deepcopy(options.random_state)
+                    chosen_options = dataclasses.replace(options, solver=solver, engine=engine, random_state=stream)
                     fields = {f.name: getattr(chosen_options, f.name) for f in dataclasses.fields(chosen_options)}
                     del fields["every"]
                     results[name] = fit(X, **fields)
@@ -219,16 +231,25 @@ def _fit_sklearn(run: Run, options: Options) -> Factorization:
             "engines = 'scikit-learn' would compare this package with itself: nmf_numba.patch() has replaced "
             "scikit-learn's function. Call its undo() first, or leave the engine out."
         )
-    names = ["init", "solver", "beta_loss", "tol", "alpha_W", "alpha_H", "l1_ratio", "random_state", "shuffle"]
+    names = ["init", "solver", "beta_loss", "tol", "alpha_W", "alpha_H", "l1_ratio", "shuffle"]
     keywords = {name: getattr(options, name) for name in names}
     rows = [(0, 0.0, math.nan, evaluate(run.problem, run.W, run.Ht), kkt_residual(run.problem, run.W, run.Ht))]
     n_iter, following, seconds = 1, 2, 0.0
     while True:
         start = {"W": options.W.copy(), "H": options.H.copy()}  # they are changed in place
+        stream = copy.deepcopy(options.random_state)  # each of these fits is the beginning of the next
+        if isinstance(stream, np.random.Generator):  # which scikit-learn does not take
+            stream = np.random.RandomState(stream.bit_generator)
         before = time.perf_counter()
-        W, H, done = non_negative_factorization(
-            run.problem.X, **start, n_components=options.W.shape[1], max_iter=n_iter, **keywords
-        )
+        with np.errstate(all="ignore"):  # as for our own solvers
+            W, H, done = non_negative_factorization(
+                run.problem.X,
+                **start,
+                n_components=options.W.shape[1],
+                max_iter=n_iter,
+                random_state=stream,
+                **keywords,
+            )
         seconds = max(seconds, time.perf_counter() - before)
         rows.append((done, seconds, math.nan, evaluate(run.problem, W, H.T), kkt_residual(run.problem, W, H.T)))
         if done < n_iter or n_iter == options.max_iter or seconds >= run.options.max_time:

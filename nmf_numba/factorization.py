@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -12,33 +12,34 @@ from nmf_numba.options import DEFAULT, SKLEARN, Options
 from nmf_numba.problem import Float
 from nmf_numba.result import Factorization
 from nmf_numba.solvers.solver import Solver
+from nmf_numba.validation import Engine, Init, Loss, Rank, Same, SolverName, Stopping
 
 
 def fit(
     X: Any,
-    n_components: int | str | None = DEFAULT.n_components,
+    n_components: int | Rank | None = DEFAULT.n_components,
     *,
     W: Any = DEFAULT.W,
     H: Any = DEFAULT.H,
-    init: str | None = DEFAULT.init,
+    init: Init | None = DEFAULT.init,
     update_H: bool = DEFAULT.update_H,
-    solver: str | Solver = DEFAULT.solver,
-    beta_loss: float | str = DEFAULT.beta_loss,
+    solver: SolverName | Solver = DEFAULT.solver,
+    beta_loss: Loss | float = DEFAULT.beta_loss,
     tol: float = DEFAULT.tol,
     max_iter: int = DEFAULT.max_iter,
     alpha_W: float = DEFAULT.alpha_W,
-    alpha_H: float | str = DEFAULT.alpha_H,
+    alpha_H: Same | float = DEFAULT.alpha_H,
     l1_ratio: float = DEFAULT.l1_ratio,
     random_state: Any = DEFAULT.random_state,
     verbose: int = DEFAULT.verbose,
     shuffle: bool = DEFAULT.shuffle,
-    engine: str = DEFAULT.engine,
+    engine: Engine = DEFAULT.engine,
     trace: bool | int = DEFAULT.trace,
     callback: Callable[[Step], object] | None = DEFAULT.callback,
     max_time: float | None = DEFAULT.max_time,
     n_threads: int | None = DEFAULT.n_threads,
     resume: Factorization | None = DEFAULT.resume,
-    stopping: str = DEFAULT.stopping,
+    stopping: Stopping = DEFAULT.stopping,
 ) -> Factorization:
     """Return non-negative factors W and H whose product approximates X.
 
@@ -57,9 +58,9 @@ def fit(
     X : array-like or SciPy sparse, shape (n_samples, n_features)
         Finite and non-negative. float32 and float64 are kept, everything else becomes float64; a CSR stays one, other
         sparse formats are converted to it. An entry that is not stored is a zero. X is not changed.
-    n_components : int, 'auto' or None, default 'auto'
+    n_components : int, 'auto' or None
         Number of columns of W and of rows of H. 'auto': from H if one is used (init='custom' or update_H=False), else
-        n_features. None: n_features.
+        n_features. None: n_features. Left out: as 'auto', with a FutureWarning if that is n_features.
     W : array-like, shape (n_samples, n_components), or None, default None
         With init='custom', where W starts; else not used. It is not changed.
     H : array-like, shape (n_components, n_features), or None, default None
@@ -133,6 +134,8 @@ def fit(
 
     Warns
     -----
+    FutureWarning
+        n_components was not given, and no H gives it.
     ConvergenceWarning
         max_iter was reached before the stopping rule was met, and tol > 0; or scikit-learn's rule was met far from a
         stationary point, with a relative KKT residual above 0.005.
@@ -180,16 +183,16 @@ def non_negative_factorization(
     X: Any,
     W: Any = None,
     H: Any = None,
-    n_components: int | str | None = "warn",
+    n_components: int | Rank | Literal["warn"] | None = "warn",
     *,
-    init: str | None = SKLEARN.init,
+    init: Init | None = SKLEARN.init,
     update_H: bool = SKLEARN.update_H,
-    solver: str | Solver = SKLEARN.solver,
-    beta_loss: float | str = SKLEARN.beta_loss,
+    solver: SolverName | Solver = SKLEARN.solver,
+    beta_loss: Loss | float = SKLEARN.beta_loss,
     tol: float = SKLEARN.tol,
     max_iter: int = SKLEARN.max_iter,
     alpha_W: float = SKLEARN.alpha_W,
-    alpha_H: float | str = SKLEARN.alpha_H,
+    alpha_H: Same | float = SKLEARN.alpha_H,
     l1_ratio: float = SKLEARN.l1_ratio,
     random_state: Any = SKLEARN.random_state,
     verbose: int = SKLEARN.verbose,
@@ -210,7 +213,7 @@ def non_negative_factorization(
     max_iter : int >= 1, default 200
         Most iterations.
     n_components : int, 'auto' or None
-        As for `fit`. Left out: all features are kept, and a FutureWarning asks for a value.
+        As for `fit`.
 
     Returns
     -------
@@ -225,9 +228,7 @@ def non_negative_factorization(
 
     Warns
     -----
-    FutureWarning
-        n_components was not given.
-    ConvergenceWarning, RuntimeWarning, UserWarning
+    FutureWarning, ConvergenceWarning, RuntimeWarning, UserWarning
         As for `fit`, which also gives the objective, costs and references.
 
     Examples

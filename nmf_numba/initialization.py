@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy import linalg
 
 from nmf_numba import validation
 from nmf_numba.problem import Float, Matrix, mean_of
+from nmf_numba.validation import Init
 
 OVERSAMPLES = 10  # random vectors beyond the number of components
 SMALLEST = 1e-6  # smaller entries of scikit-learn's SVD starts become zero
@@ -59,10 +61,23 @@ def _nndsvd(X: Matrix, n_components: int, rng: Any) -> tuple[Float, Float]:
 
 
 def make_start(X: Matrix, n_components: int, init: str | None, random_state: Any) -> tuple[Float, Float]:
-    """Return W and H for a validated X and any init but 'custom'."""
+    """Return W and H for a validated X and any init but 'custom'; refuse an X so large that they overflow."""
     validation.check_rank(n_components, X.shape, init)
     if init in (None, "auto") and n_components > min(X.shape):
         init = "random"
+    with np.errstate(all="ignore"):  # underflow is harmless, and overflow is refused below
+        try:
+            W, H = _start(X, n_components, init, random_state)
+        except (linalg.LinAlgError, ValueError):  # what LAPACK says of infinities
+            if 8 * sum(X.shape) * float(X.max()) < np.finfo(X.dtype).max:
+                raise
+            W = H = np.full((1, 1), math.inf, X.dtype)
+    validation.check_start(W, H, init, X)
+    return W, H
+
+
+def _start(X: Matrix, n_components: int, init: str | None, random_state: Any) -> tuple[Float, Float]:
+    """Return W and H, with infinities where they leave X's dtype."""
     rng = validation.check_random_state(random_state)
     mean = mean_of(X)
     scale = np.sqrt(mean / n_components)
@@ -91,7 +106,7 @@ def make_start(X: Matrix, n_components: int, init: str | None, random_state: Any
 
 
 def initialize(
-    X: Any, n_components: int, *, init: str | None = "auto", random_state: Any = None
+    X: Any, n_components: int, *, init: Init | None = "auto", random_state: Any = None
 ) -> tuple[Float, Float]:
     """Return the factors W and H at which a fit starts.
 
@@ -121,8 +136,8 @@ def initialize(
     Raises
     ------
     ValueError, TypeError
-        X has NaN, infinity or a negative entry; a parameter is out of range; an SVD start is asked for with more
-        components than min(n_samples, n_features).
+        X has NaN, infinity or a negative entry, or is so large that the factors leave its dtype; a parameter is out of
+        range; an SVD start is asked for with more components than min(n_samples, n_features).
 
     Notes
     -----

@@ -21,6 +21,7 @@ from nmf_numba.options import DEFAULT, Options
 from nmf_numba.problem import Float, Problem
 from nmf_numba.solvers.solver import Coordinate, Solver, State
 from nmf_numba.stopping import FAR, STOPPING, TEST_EVERY
+from nmf_numba.validation import Engine, Every, Init, Loss, Rank, Same, SolverName, Stopping
 
 WARM_UP_ROWS = 4096  # of H transposed: so many that it is updated in chunks
 SAY_AFTER = 1.0  # seconds of compilation
@@ -92,7 +93,7 @@ class Reporter:
 
     def __init__(self, max_iter: int) -> None:
         self.bar: Any = None
-        if sys.stderr.isatty():
+        if getattr(sys.stderr, "isatty", bool)():  # None in a program without a console
             from tqdm import tqdm  # noqa: PLC0415
 
             self.bar = tqdm(total=max_iter, unit="iteration")
@@ -299,7 +300,8 @@ def prepare(X: Any, options: Options) -> Run:
         state = options.resume.state_for(X, solver, given)
         return Run(problem, solver, state.W, state.Ht, state.rng, options, state)
 
-    W, H = _start(problem, options)
+    with np.errstate(all="ignore"):  # underflow is harmless, and what overflows is refused
+        W, H = _start(problem, options)
     if largest > 0 and W.max() > 0:
         start = float(W.max()) * float(H.max())
         validation.check_scale(start, f"W @ H at the start (init={options.init!r})", X.dtype, degree)
@@ -338,29 +340,29 @@ def _transposed(H: Float, engine: str) -> Float:
 
 def iterate(
     X: Any,
-    n_components: int | str | None = DEFAULT.n_components,
+    n_components: int | Rank | None = DEFAULT.n_components,
     *,
     W: Any = DEFAULT.W,
     H: Any = DEFAULT.H,
-    init: str | None = DEFAULT.init,
+    init: Init | None = DEFAULT.init,
     update_H: bool = DEFAULT.update_H,
-    solver: str | Solver = DEFAULT.solver,
-    beta_loss: float | str = DEFAULT.beta_loss,
+    solver: SolverName | Solver = DEFAULT.solver,
+    beta_loss: Loss | float = DEFAULT.beta_loss,
     tol: float = DEFAULT.tol,
     max_iter: int = DEFAULT.max_iter,
     alpha_W: float = DEFAULT.alpha_W,
-    alpha_H: float | str = DEFAULT.alpha_H,
+    alpha_H: Same | float = DEFAULT.alpha_H,
     l1_ratio: float = DEFAULT.l1_ratio,
     random_state: Any = DEFAULT.random_state,
     verbose: int = DEFAULT.verbose,
     shuffle: bool = DEFAULT.shuffle,
-    engine: str = DEFAULT.engine,
+    engine: Engine = DEFAULT.engine,
     n_threads: int | None = DEFAULT.n_threads,
     max_time: float | None = DEFAULT.max_time,
     callback: Callable[[Step], object] | None = DEFAULT.callback,
-    every: str = DEFAULT.every,
+    every: Every = DEFAULT.every,
     resume: Any = DEFAULT.resume,
-    stopping: str = DEFAULT.stopping,
+    stopping: Stopping = DEFAULT.stopping,
 ) -> Iterator[Step]:
     """Yield a `Step` for the start and for every iteration of a fit.
 
@@ -389,7 +391,7 @@ verbose, shuffle, engine, n_threads, max_time, callback, resume, stopping
 
     Warns
     -----
-    RuntimeWarning, UserWarning
+    FutureWarning, RuntimeWarning, UserWarning
         As for `fit`. There is no ConvergenceWarning: the last step's `stop_reason` says it.
 
     Notes

@@ -9,6 +9,7 @@ from typing import Any
 from nmf_numba import validation
 from nmf_numba.solvers import SOLVERS
 from nmf_numba.solvers.solver import Solver
+from nmf_numba.validation import STOPPINGS, Engine, Every, Init, Stopping
 
 
 def check_solver(value: object) -> Solver:
@@ -24,28 +25,28 @@ def check_solver(value: object) -> Solver:
 class Options:
     """The parameters of a fit, as users pass them; `checked` returns them as the loop needs them."""
 
-    n_components: Any = "auto"
+    n_components: Any = "warn"  # not given
     W: Any = None
     H: Any = None
-    init: str | None = "auto"
+    init: Init | None = "auto"
     update_H: bool = True
     solver: Any = "cd"
     beta_loss: Any = "frobenius"
     tol: float = 1e-4
     max_iter: int = 500
-    stopping: str = "kkt"
+    stopping: Stopping = "kkt"
     alpha_W: float = 0.0
     alpha_H: Any = "same"
     l1_ratio: float = 0.0
     random_state: Any = None
     verbose: int = 0
     shuffle: bool = False
-    engine: str = "numba"
+    engine: Engine = "numba"
     trace: Any = False
     callback: Callable[[Any], object] | None = None
     max_time: Any = None
     n_threads: int | None = None
-    every: str = "iteration"
+    every: Every = "iteration"
     resume: Any = None  # a Factorization
 
     @classmethod
@@ -57,7 +58,8 @@ class Options:
     def checked(self) -> Options:
         """Return them checked: alpha_H, the solver, beta and the trace's step as numbers and instances."""
         alpha_W, alpha_H, l1_ratio = validation.check_alphas(self.alpha_W, self.alpha_H, self.l1_ratio)
-        engine = validation.check_choice("engine", self.engine, validation.ENGINES)
+        engine: Any = validation.check_choice("engine", self.engine, validation.ENGINES)
+        stopping: Any = validation.check_choice("stopping", self.stopping, STOPPINGS)
         solver = check_solver(self.solver)
         shuffle = validation.check_flag("shuffle", self.shuffle)
         if shuffle and "shuffle" in {field.name for field in dataclasses.fields(solver)}:
@@ -74,7 +76,7 @@ class Options:
             update_H=validation.check_flag("update_H", self.update_H),
             solver=solver,
             beta_loss=validation.check_beta(self.beta_loss),
-            stopping=validation.check_choice("stopping", self.stopping, ("kkt", "scikit-learn")),
+            stopping=stopping,
             tol=validation.check_number("tol", self.tol, low=0, accepted="a number >= 0"),
             max_iter=validation.check_integer("max_iter", self.max_iter, low=1, accepted="an integer >= 1"),
             alpha_W=alpha_W,
@@ -92,4 +94,4 @@ class Options:
 
 
 DEFAULT = Options()
-SKLEARN = dataclasses.replace(DEFAULT, init=None, max_iter=200, stopping="scikit-learn")
+SKLEARN = dataclasses.replace(DEFAULT, n_components="auto", init=None, max_iter=200, stopping="scikit-learn")

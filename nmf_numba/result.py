@@ -170,7 +170,8 @@ class Factorization:
         if self._solver is not None:
             parameters["solver"] = self._solver
         checked = validation.check_X(X)
-        H = self.H.astype(checked.dtype, copy=False)
+        with np.errstate(over="ignore", under="ignore"):
+            H = self.H.astype(checked.dtype, copy=False)
         if checked.shape[1] != H.shape[1]:
             raise ValueError(f"X must have the {H.shape[1]} features of the fit. Found shape {checked.shape}.")
         options = Options.of(parameters, H=H, update_H=False, init=None, n_components="auto")

@@ -5,23 +5,43 @@ An error names the argument, the value found, what is accepted and the way out. 
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import math
 import numbers
 import sys
 import warnings
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal, NoReturn, get_args
 
 import numpy as np
 from scipy import sparse
 
+from nmf_numba import containers
 from nmf_numba.problem import Float, Matrix
 
-BETA = {"frobenius": 2.0, "kullback-leibler": 1.0, "itakura-saito": 0.0}
-INITS = ("auto", "random", "nndsvd", "nndsvda", "nndsvdar", "custom")
-ENGINES = ("numba", "reference")
-EVERY = ("iteration", "half", "coordinate")
+# The choices of public parameters, for the signatures: an editor then completes them.
+Loss = Literal["frobenius", "kullback-leibler", "itakura-saito"]
+Init = Literal["auto", "random", "nndsvd", "nndsvda", "nndsvdar", "custom"]
+Engine = Literal["numba", "reference"]
+Every = Literal["iteration", "half", "coordinate"]
+Stopping = Literal["kkt", "scikit-learn"]
+SolverName = Literal["cd", "mu"]
+Same = Literal["same"]
+Rank = Literal["auto"]
+
+BETA: dict[str, float] = dict(zip(get_args(Loss), (2.0, 1.0, 0.0), strict=True))
+INITS: tuple[str, ...] = get_args(Init)
+ENGINES: tuple[str, ...] = get_args(Engine)
+EVERY: tuple[str, ...] = get_args(Every)
+STOPPINGS: tuple[str, ...] = get_args(Stopping)
+OTHER_NAMES = {  # what people type, and what is meant, if that is among the choices
+    "hals": "cd", "coordinate descent": "cd", "coordinate": "cd", "multiplicative": "mu",
+    "multiplicative update": "mu", "kl": "kullback-leibler", "kld": "kullback-leibler", "poisson": "kullback-leibler",
+    "is": "itakura-saito", "isd": "itakura-saito", "gamma": "itakura-saito", "fro": "frobenius", "l2": "frobenius",
+    "euclidean": "frobenius", "gaussian": "frobenius", "squared": "frobenius", "ls": "frobenius", "mse": "frobenius",
+    "svd": "nndsvda", "sklearn": "scikit-learn", "python": "reference", "numpy": "reference", "jit": "numba",
+}  # fmt: skip
 
 
 class ConvergenceWarning(UserWarning):
@@ -68,12 +88,22 @@ def check_flag(name: str, value: object) -> bool:
     return bool(value)
 
 
+def did_you_mean(value: str, choices: Iterable[str]) -> str:
+    """Return the choice that a misspelt or other name stands for, as a question; else nothing."""
+    choices, key = tuple(choices), value.strip().lower().replace("_", "-")
+    known = OTHER_NAMES.get(key.replace("-", " "))
+    close = [known] if known in choices else difflib.get_close_matches(key, choices, 1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
 def check_choice(name: str, value: object, choices: Iterable[str], *, also: str = "") -> str:
     """Return value if it is one of the choices."""
     choices = tuple(choices)
-    if not isinstance(value, str) or value not in choices:
-        error = ValueError if isinstance(value, str) else TypeError
-        raise error(f"{name} must be one of {', '.join(map(repr, choices))}{also}. Found {value!r}.")
+    accepted = f"{name} must be one of {', '.join(map(repr, choices))}{also}. Found {value!r}."
+    if not isinstance(value, str):
+        raise TypeError(accepted)
+    if value not in choices:
+        raise ValueError(accepted + did_you_mean(value, choices))
     return value
 
 
@@ -82,7 +112,7 @@ def check_beta(value: object, name: str = "beta_loss") -> float:
     accepted = "'frobenius', 'kullback-leibler', 'itakura-saito' or a finite real number"
     if isinstance(value, str):
         if value not in BETA:
-            raise ValueError(f"{name} must be {accepted}. Found {value!r}.")
+            raise ValueError(f"{name} must be {accepted}. Found {value!r}.{did_you_mean(value, BETA)}")
         return BETA[value]
     return check_number(name, value, accepted=accepted)
 
@@ -137,7 +167,7 @@ def check_n_threads(value: object, most: int) -> int:
     return n_threads
 
 
-def check_every(value: object, engine: str) -> str:
+def check_every(value: object, engine: str) -> Any:
     """Return what iterate yields a step for."""
     every = check_choice("every", value, EVERY)
     if every == "coordinate" and engine != "reference":
@@ -150,7 +180,10 @@ def check_every(value: object, engine: str) -> str:
 def check_installed(module: str, what: str) -> None:
     """Refuse what needs a package that is not installed."""
     if importlib.util.find_spec(module) is None:
-        raise ImportError(f'{what} needs scikit-learn, which is not installed: pip install "nmf-numba[sklearn]"')
+        raise ImportError(
+            f"{what} needs scikit-learn, which is not installed: pip install scikit-learn. With this package: "
+            'pip install "nmf-numba[sklearn]", or in a copy of its repository pip install -e ".[sklearn]".'
+        )
 
 
 def refuse_coordinates(solver: str) -> None:
@@ -161,7 +194,18 @@ def refuse_coordinates(solver: str) -> None:
     )
 
 
-def check_init(value: object) -> str | None:
+def refuse_engines_as_solvers(solvers: Iterable[object], engines: tuple[str, ...]) -> None:
+    """Point who names an engine among solvers to the argument for engines."""
+    for value in solvers:
+        engine = OTHER_NAMES.get(value.lower(), value.lower()) if isinstance(value, str) else ""
+        if engine in engines:
+            raise ValueError(
+                f"solvers has {value!r}, which is an engine: name it in engines=[..., {engine!r}] (on the command line "
+                f"--engines ...,{engine}). Every solver runs with each engine."
+            )
+
+
+def check_init(value: object) -> Any:
     """Return init if it is None or a known name."""
     return None if value is None else check_choice("init", value, INITS, also=" or None")
 
@@ -183,15 +227,17 @@ def check_n_components(value: object, n_features: int, *, given: Float | None) -
     """Return the number of components; `given` is the H that was passed, if it is used."""
     accepted = "an integer >= 1, 'auto' or None"
     if isinstance(value, str) and value == "warn":
+        if given is not None:
+            return len(given)
         warn(
-            f"n_components was not given, so all {n_features} features are kept. "
+            f"n_components was not given, so all {n_features} features are kept: as many components as columns of X. "
             "Pass a number of components, or n_components=None to keep all features.",
             FutureWarning,
         )
         return n_features
     if isinstance(value, str):
         if value != "auto":
-            raise ValueError(f"n_components must be {accepted}. Found {value!r}.")
+            raise ValueError(f"n_components must be {accepted}. Found {value!r}.{did_you_mean(value, ('auto',))}")
         return n_features if given is None else len(given)
     return n_features if value is None else check_integer("n_components", value, low=1, accepted=accepted)
 
@@ -214,11 +260,11 @@ def _as_csr(X: Any, name: str) -> Matrix:
             X.check_format(full_check=True)
         csr = sparse.csr_array(X.tocsr())
     except (ValueError, IndexError) as error:
-        raise ValueError(f"{name} is not a valid {X.format.upper()} matrix: {error}.") from None
+        raise ValueError(f"{name} is not a valid {X.format.upper()} matrix: {containers.text_of(error)}.") from None
     if csr.dtype == bool and not csr.has_canonical_format:  # True and True is True
         csr = csr.copy()
         csr.sum_duplicates()
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         data = csr.data.astype(_kept(csr.dtype), copy=False)
     csr = sparse.csr_array((data, csr.indices, csr.indptr), shape=csr.shape)
     if not csr.has_canonical_format:  # columns out of order or twice: an entry is the sum of what is stored for it
@@ -235,19 +281,46 @@ def _as_float(A: Any, name: str, dtype: Any = None) -> Float:
         raise ValueError(f"{name} must be dense. Found a sparse matrix: use {name}.toarray().")
     if isinstance(A, np.ma.MaskedArray):
         raise ValueError(f"{name} is a masked array, and a mask has no meaning here: use {name}.filled(value).")
+    containers.refuse_others(A, name)
     try:
         array = np.asarray(A)
     except ValueError as error:
-        raise ValueError(f"{name} must be a 2-D array of numbers, but its rows are not alike: {error}") from None
-    text = array.dtype.kind in "USO" and any(isinstance(item, (str, bytes)) for item in array.flat)
-    if array.dtype.kind not in "biufO" or text:
-        found = "text" if text else f"values of dtype {array.dtype}"
-        raise ValueError(f"{name} must hold real numbers. Found {found}.")
+        raise ValueError(
+            f"{name} must be a 2-D array of numbers, but its rows are not alike: {containers.text_of(error)}."
+        ) from None
+    except (TypeError, RuntimeError, NotImplementedError) as error:  # an array of another library
+        containers.refuse_unreadable(A, name, containers.text_of(error))
+    if array.dtype.kind not in "biuf":
+        _refuse_objects(array, name, containers.column_names(A))
     try:
-        with np.errstate(over="ignore"):  # to infinity, which is refused with its place
+        with np.errstate(over="ignore", under="ignore"):  # to infinity, which is refused with its place, and to zero
             return array.astype(dtype or _kept(array.dtype), copy=False)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{name} must hold real numbers: {error}.") from None
+        raise ValueError(f"{name} must hold real numbers: {containers.text_of(error)}.") from None
+
+
+def _refuse_objects(array: Any, name: str, columns: list[str] | None) -> None:
+    """Refuse an array that is not of numbers, or of objects that are not all numbers."""
+    if array.dtype.kind == "c":
+        raise ValueError(
+            f"{name} must hold real numbers. Found values of dtype {array.dtype}. Pass abs({name}), or {name}.real."
+        )
+    if array.dtype.kind in "US":
+        raise ValueError(f"{name} must hold real numbers. Found text. If it is numbers, use {name}.astype(float).")
+    if array.dtype.kind != "O":
+        raise ValueError(f"{name} must hold real numbers. Found values of dtype {array.dtype}.")
+    if array.ndim == 0 and array.item() is not None:
+        containers.refuse_unreadable(array.item(), name, f"it is a {type(array.item()).__name__}")
+    found = containers.first_that_is_no_number(array) if array.ndim == 2 else None
+    if found is None:
+        return
+    row, column, value = found
+    place = containers.place_of(row, column, name, columns)
+    if containers.is_missing(value):
+        _refuse_not_finite("NaN", f"{place} = {value!r}, which is a missing value", name)
+    what = "text" if isinstance(value, (str, bytes)) else type(value).__name__
+    way_out = " Leave out this column, or turn it into numbers first." if columns is not None else ""
+    raise ValueError(f"{name} must hold real numbers. Found {what}: {place} = {value!r}.{way_out}")
 
 
 AXES = {
@@ -270,26 +343,34 @@ def _check_shape(shape: tuple[int, ...], name: str) -> None:
         raise ValueError(f"{name} has no {columns}: its shape is {shape}. At least one column is needed.")
 
 
-def _check_values(values: Float, name: str, place: Any) -> float:
+def _refuse_not_finite(found: str, place: str, name: str) -> NoReturn:
+    """Say where an entry is not finite, and what to do about it."""
+    raise ValueError(
+        f"{name} contains {found}: {place}. All entries must be finite: fill in what is missing first (impute), or "
+        "drop its row or column."
+    )
+
+
+def _check_values(values: Float, name: str, place: Any, columns: list[str] | None = None) -> float:
     """Check that all values are finite and non-negative without a copy of them; return the largest.
 
     place : gives the row and column of the value at a flat index, for the message
+    columns : the names of the columns, for the message
     """
     low, high = (values.min(), values.max()) if values.size else (0.0, 0.0)  # NaN spreads to both
     if not (np.isfinite(low) and np.isfinite(high)):
         flat, size = values.reshape(-1), 1 << 20
         starts = range(0, len(flat), size)
         places = (start + np.flatnonzero(~np.isfinite(flat[start : start + size])) for start in starts)
-        row, column = place(int(next(found[0] for found in places if len(found))))
+        at = int(next(found[0] for found in places if len(found)))
+        row, column = place(at)
         found = "NaN" if np.isnan(low) else "infinity"
-        raise ValueError(
-            f"{name} contains {found}: {name}[{row}, {column}] = {found.lower()}. All entries must be finite; "
-            "remove these rows or fill them in first."
-        )
+        _refuse_not_finite(found, f"{containers.place_of(row, column, name, columns)} = {flat[at]}", name)
     if low < 0:
         row, column = place(int(np.argmin(values)))
         raise ValueError(
-            f"Negative values in data passed to NMF (input {name}): {name}[{row}, {column}] = {low}. "
+            f"Negative values in data passed to NMF (input {name}): "
+            f"{containers.place_of(row, column, name, columns)} = {low}. "
             f"Non-negative matrix factorization needs {name} >= 0."
         )
     return float(high)
@@ -307,24 +388,47 @@ def check_X(X: Any, name: str = "X") -> Matrix:
 
     Nothing is copied if X is that already.
     """
+    columns = None if sparse.issparse(X) else containers.column_names(X)
+    X = containers.sparse_frame(X)
     if not sparse.issparse(X):
         dense = _as_float(X, name)
         _check_shape(dense.shape, name)
         dense = np.ascontiguousarray(dense)
-        _check_values(dense, name, lambda flat: np.unravel_index(flat, dense.shape))
+        _check_values(dense, name, lambda flat: np.unravel_index(flat, dense.shape), columns)
         return _read_only(dense)
 
     _check_shape(X.shape, name)
     if X.dtype.kind not in "biuf":
+        _refuse_objects(np.empty((0, 0), X.dtype), name, columns)
         raise ValueError(f"{name} must hold real numbers. Found values of dtype {X.dtype}.")
     csr = _as_csr(X, name)
 
     def place(flat: int) -> tuple[int, int]:
         return int(np.searchsorted(csr.indptr, flat, side="right")) - 1, int(csr.indices[flat])
 
-    _check_values(csr.data, name, place)
+    _check_values(csr.data, name, place, columns)
     csr.data, csr.indices, csr.indptr = _read_only(csr.data), _read_only(csr.indices), _read_only(csr.indptr)
     return csr
+
+
+def check_container(X: Any, name: str = "X") -> None:
+    """Refuse what is not a matrix, or has a mask, and say what to pass instead."""
+    if isinstance(X, np.ma.MaskedArray):
+        _as_float(X, name)
+    containers.refuse_others(X, name)
+
+
+def check_frame(X: Any, name: str = "X") -> None:
+    """Refuse a frame with a column that is not of numbers."""
+    if containers.is_frame(X) and not sparse.issparse(containers.sparse_frame(X)):
+        _as_float(X, name)
+
+
+def check_named_values(values: Matrix, X: Any, name: str = "X") -> None:
+    """Check the values that were read from a frame X whose columns have names, so that a message can have them."""
+    columns = containers.column_names(X)
+    if columns is not None and not sparse.issparse(values):
+        _check_values(values, name, lambda flat: np.unravel_index(flat, values.shape), columns)
 
 
 def check_factor(A: Any, name: str, shape: tuple[int | None, int | None], dtype: Any) -> Float:
@@ -338,6 +442,8 @@ def check_factor(A: Any, name: str, shape: tuple[int | None, int | None], dtype:
         raise ValueError(
             f"Array passed to NMF (input {name}) must be 2-D. Found {array.ndim}-D, of shape {array.shape}."
         )
+    if array.size == 0:
+        _check_shape(array.shape, name)
     for which, expected, found in zip(("first", "second"), shape, array.shape, strict=True):
         if expected is not None and expected != found:
             raise ValueError(
@@ -345,7 +451,8 @@ def check_factor(A: Any, name: str, shape: tuple[int | None, int | None], dtype:
                 f"but got {found}: the shape of {name} is {array.shape}."
             )
     array = array.astype(dtype, copy=False)
-    if _check_values(array, name, lambda flat: np.unravel_index(flat, array.shape)) == 0:
+    columns = containers.column_names(A)
+    if _check_values(array, name, lambda flat: np.unravel_index(flat, array.shape), columns) == 0:
         raise ValueError(f"Array passed to NMF (input {name}) is full of zeros, which no update can leave.")
     return array
 
@@ -360,7 +467,12 @@ def check_custom(X: Matrix, W: Any, H: Any, n_components: object, *, update_H: b
             raise ValueError(f"{reason}, but {name} is None. Pass {name}, or let `init` make a start.")
     if not update_H and W is not None:
         warn("When update_H=False, the provided initial W is not used.", RuntimeWarning)
-    H = check_factor(H, "H", (None, n_features), X.dtype)
+    H = check_factor(H, "H", (None, n_features if update_H else None), X.dtype)
+    if H.shape[1] != n_features:
+        raise ValueError(
+            f"X has {n_features} features, but H has {H.shape[1]}: the shape of X is {X.shape}, that of H {H.shape}. "
+            "With update_H=False, X needs the features that H was found for, in the same order."
+        )
     W = np.array(check_factor(W, "W", (n_samples, None), X.dtype), order="C") if update_H else None
     if W is not None and W.shape[1] != len(H):
         raise ValueError(
@@ -420,6 +532,15 @@ def check_scale(largest: float, what: str, dtype: Any, degree: float) -> None:
         raise ValueError(
             f"X is too small: the largest entry of {what} is {largest:.3g}, and products of such numbers underflow "
             f"{dtype}. Multiply X by a constant."
+        )
+
+
+def check_start(W: Float, H: Float, init: str | None, X: Matrix) -> None:
+    """Refuse an X from which no finite start can be made."""
+    if not (math.isfinite(W.max()) and math.isfinite(H.max())):
+        raise ValueError(
+            f"X is too large: its largest entry is {X.max():.3g}, and the start (init={init!r}) overflows {X.dtype}. "
+            "Divide X by a constant, for example X / X.max()."
         )
 
 

@@ -45,6 +45,7 @@ def test_a_run_is_what_fit_does(comparison: Comparison) -> None:
 
 def test_table(comparison: Comparison) -> None:
     table = comparison.table()
+    assert len(set(table.header)) == len(table.header)  # as columns of a data frame
     assert list(table.header[:6]) == ["run", "iterations", "seconds", "objective", "KKT residual", "stopped by"]
     for row in table.rows:
         trace = comparison.traces[row[0]]
@@ -116,3 +117,40 @@ def test_a_callback_does_not_feel_the_loop() -> None:
     with np.errstate(over="raise", divide="raise"):
         fit(X, 2, max_iter=2, tol=0, random_state=0, callback=lambda step: seen.append(np.geterr()["over"]))
     assert seen == ["raise", "raise"]
+
+
+RANDOM_STATES: dict[str, Any] = {
+    "int": lambda: 3,
+    "NumPy's int": lambda: np.uint32(3),
+    "RandomState": lambda: np.random.RandomState(3),
+    "Generator": lambda: np.random.default_rng(3),
+    "another Generator": lambda: np.random.Generator(np.random.MT19937(3)),
+    "None": lambda: None,
+}
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("make", RANDOM_STATES.values(), ids=RANDOM_STATES)
+def test_every_random_state_goes_to_every_engine(make: Any, shuffle: bool) -> None:
+    engines: Any = ["numba", "reference", "scikit-learn"]
+    found = compare(X, 3, solvers=["cd"], engines=engines, random_state=make(), shuffle=shuffle, max_iter=8)
+    ours, slow, theirs = found.traces.values()
+    np.testing.assert_allclose(slow.objective, ours.objective, rtol=1e-9)
+    assert theirs.objective[0] == pytest.approx(ours.objective[0], rel=1e-14)
+    assert (np.diff(theirs.objective) < 0).all()
+    if not (shuffle and isinstance(make(), np.random.Generator)):  # whose permutations scikit-learn can't draw
+        np.testing.assert_allclose(theirs.objective, ours.objective[theirs.iteration], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "engine"), [("sklearn", "scikit-learn"), ("scikit-learn", "scikit-learn"), ("reference",) * 2]
+)
+def test_an_engine_among_the_solvers(name: Any, engine: str) -> None:
+    with pytest.raises(ValueError, match=f"solvers has {name!r}, which is an engine.*engines=.*{engine}.*--engines"):
+        compare(X, 2, solvers=["cd", name])
+
+
+def test_an_engine_that_is_misspelt() -> None:
+    engines: Any = ["numba", "sklearn"]
+    with pytest.raises(ValueError, match=r"Found 'sklearn'\. Did you mean 'scikit-learn'\?"):
+        compare(X, 2, engines=engines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+import tracemalloc
 import warnings
 from fractions import Fraction
 from itertools import pairwise
@@ -12,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 from conftest import make_X
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from nmf_numba import fit, initialize, iterate, non_negative_factorization, objective
+from nmf_numba import beta_divergence, compare, fit, initialize, iterate, non_negative_factorization, objective
+from nmf_numba.estimators import NMF, MiniBatchNMF
 from nmf_numba.problem import Problem
 from nmf_numba.validation import check_X
 
@@ -462,7 +465,156 @@ def test_results_share_no_memory(n_components: int, solver: str) -> None:
             assert not np.shares_memory(found[0], found[1])
 
 
+# Frames with sparse columns
+
+
+def sparse_frame(S: Any, **kwargs: Any) -> Any:
+    return pandas.DataFrame.sparse.from_spmatrix(S, **kwargs)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64", "bool"])
+def test_a_sparse_frame_stays_sparse(dtype: str) -> None:
+    """Everywhere: 2 MB of counts are 256 MB of zeros and counts."""
+    S = sparse.random(60, 40, 0.1, random_state=0, format="csr")
+    S.data = np.ceil(4 * S.data)
+    S = S.astype(dtype)
+    frame = sparse_frame(S)
+    found = check_X(frame)
+    assert found.format == "csr"
+    np.testing.assert_array_equal(found.toarray(), S.toarray())
+    assert found.dtype == (dtype if dtype == "float32" else "float64")
+    W, H = np.ones((60, 3)), np.ones((3, 40))
+    kwargs: dict[str, Any] = {"init": "random", "random_state": 0, "tol": 0, "max_iter": 3}
+    calls: list[Any] = [
+        lambda X: fit(X, 3, **kwargs).H,
+        lambda X: fit(X, 3, **kwargs, solver="mu", beta_loss=1).H,
+        lambda X: fit(X, 3, **kwargs, engine="reference").H,
+        lambda X: list(iterate(X, 3, **kwargs))[-1].W,
+        lambda X: non_negative_factorization(X, n_components=3, **kwargs)[0],
+        lambda X: initialize(X, 3, random_state=0)[0],
+        lambda X: objective(X, W, H).total,
+        lambda X: beta_divergence(X, W, H, 1),
+        lambda X: compare(X, 3, **kwargs).best,
+    ]
+    for call in calls:
+        np.testing.assert_array_equal(call(frame), call(S))
+    for Estimator in (NMF, MiniBatchNMF):  # scikit-learn reads a sparse frame in double precision
+        found, expected = (Estimator(3, **kwargs).fit(A).components_ for A in (frame, S.astype(float)))
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_frame_is_sparse_only_where_zeros_are_left_out() -> None:
+    S = sparse.random(6, 4, 0.5, random_state=0, format="csr")
+    mixed = sparse_frame(S).assign(more=1.0)
+    ones = pandas.DataFrame({"a": pandas.arrays.SparseArray([1.0, 1.0, 2.0], fill_value=1.0)})
+    for frame in (mixed, ones):
+        found = check_X(frame)
+        assert isinstance(found, np.ndarray)
+        np.testing.assert_array_equal(found, np.asarray(frame))
+
+
+def test_a_sparse_frame_is_never_dense_in_memory() -> None:
+    S = sparse.random(4000, 1000, 0.002, random_state=0, format="csr")
+    frame = sparse_frame(S)
+    tracemalloc.start()
+    try:
+        initialize(frame, 2, init="random", random_state=0)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4000 * 1000 * 8 / 8
+
+
+def test_pandas_is_not_imported() -> None:
+    code = """
+import sys
+import numpy as np
+from nmf_numba import fit
+fit(np.eye(3), 2, engine="reference", max_iter=1, tol=0)
+assert "pandas" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+# What NumPy does about underflow
+
+
+def underflowing() -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    wide = 10.0 ** rng.uniform(-12, 3, (20, 15))
+    few = np.where(rng.random((20, 15)) < 0.5, 1e-310, 1.0)
+    return {
+        "sparse": sparse.random(60, 40, 0.1, random_state=0, format="csr"),
+        "sparse float32": sparse.random(60, 40, 0.1, random_state=0, format="csr", dtype="f4"),
+        "wide": wide,
+        "wide float32": wide.astype("f4"),
+        "denormal": few,
+        "denormal float32": np.where(few < 1, 1e-40, 1).astype("f4"),
+    }
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("X", underflowing().values(), ids=underflowing())
+@pytest.mark.parametrize("init", ["auto", "random", "nndsvd", "nndsvda", "nndsvdar", None])
+@pytest.mark.parametrize(("solver", "beta"), [("cd", 2), ("mu", 2), ("mu", 1), ("mu", 0.5), ("mu", 3)])
+def test_underflow_is_harmless(X: Any, init: str | None, solver: str, beta: float) -> None:
+    """In every place that computes, and with a callback, around which the caller's settings are back."""
+    common: Any = {"init": init, "beta_loss": beta, "random_state": 0}
+    with np.errstate(all="ignore"):
+        W, H = (factor.astype(float) ** 9 for factor in initialize(X, 3, init="random", random_state=0))
+        other = X.astype("f8" if X.dtype == "f4" else "f4")
+
+    def seen(step: Any) -> None:
+        assert set(np.geterr().values()) == {"raise"}
+
+    with np.errstate(all="raise"):
+        initialize(X, 3, init=init, random_state=0)
+        for engine in ("numba", "reference"):
+            for callback in (None, seen):
+                result = fit(X, 3, solver=solver, engine=engine, callback=callback, max_iter=12, trace=True, **common)
+            assert result.relative_error >= 0
+            assert result.kkt >= 0
+            assert np.isfinite(result.objective.total)
+            for new in (X, other):
+                result.transform(new, max_iter=3, tol=0)
+        for step in iterate(X, 3, solver=solver, max_iter=3, **common):
+            seen(step)
+            step.objective()
+            step.kkt()
+        non_negative_factorization(X, n_components=3, solver=solver, max_iter=12, **common)
+        objective(X, W, H, beta_loss=beta, alpha_W=0.1)
+        beta_divergence(X, W, H, beta)
+        compare(X, 3, solvers=[solver], engines=["numba", "scikit-learn"], max_iter=3, **common)
+        model = NMF(3, solver=solver, max_iter=12, callback=seen, **common).fit(X)
+        model.inverse_transform(model.transform(X))
+        model.transform(other)
+        if solver == "mu":
+            for fresh in (False, True):
+                mini = MiniBatchNMF(3, batch_size=8, max_iter=3, fresh_restarts=fresh, callback=seen, **common).fit(X)
+                mini.partial_fit(X).partial_fit(other).transform(X)
+
+
 # Magnitudes
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("shape", [(5, 4), (4, 5), (300, 7)])
+@pytest.mark.parametrize("init", ["auto", "random", "nndsvd", "nndsvda", "nndsvdar", None])
+@each_layout
+def test_a_start_is_finite_or_refused(init: Any, shape: tuple[int, int], dtype: str, layout: str) -> None:
+    """Near the largest number of the dtype: never infinities, and advice as `fit` gives it."""
+    refused = []
+    for share in (1e-8, 1e-4, 0.1, 0.25, 0.5, 1.0):
+        X = np.full(shape, np.finfo(dtype).max, dtype) * np.dtype(dtype).type(share)
+        try:
+            factors = initialize(LAYOUTS[layout](X), 2, init=init, random_state=0)
+        except ValueError as error:
+            assert "X is too large" in str(error), error  # noqa: PT017
+            assert "X / X.max()" in str(error)  # noqa: PT017
+            refused.append(share)
+            continue
+        assert all(np.isfinite(factor).all() for factor in factors)
+    assert 1e-8 not in refused
 
 
 # the exponents of 4 at which X lies within the range of the dtype, denormals at its ends included

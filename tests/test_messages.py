@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import inspect
+import pathlib
 import re
+import typing
 import warnings
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
+import pandas
+import polars
 import pytest
+import sklearn.decomposition
 from scipy import sparse
 
 import nmf_numba
 from nmf_numba import (
     ConvergenceWarning,
     beta_divergence,
+    compare,
     fit,
     initialize,
     iterate,
     non_negative_factorization,
     objective,
+    validation,
 )
+from nmf_numba.solvers import SOLVERS
 
 X = np.random.default_rng(0).random((6, 4)) + 0.5
 W, H = np.ones((6, 2)), np.ones((2, 4))
@@ -107,6 +115,28 @@ def test_public_names_exist() -> None:
     assert issubclass(ConvergenceWarning, UserWarning)
 
 
+CHOICES = {
+    "solver": (validation.SolverName, tuple(SOLVERS)),
+    "init": (validation.Init, validation.INITS),
+    "engine": (validation.Engine, validation.ENGINES),
+    "beta_loss": (validation.Loss, tuple(validation.BETA)),
+    "every": (validation.Every, validation.EVERY),
+    "stopping": (validation.Stopping, validation.STOPPINGS),
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_choices_are_in_the_signatures(name: str) -> None:
+    """Editors complete what the type of a parameter lists: all that is accepted, and nothing else."""
+    alias, accepted = CHOICES[name]
+    assert get_args(alias) == accepted
+    functions = [fit, iterate, non_negative_factorization, initialize, objective, beta_divergence, compare]
+    found = [typing.get_type_hints(f)[name] for f in functions if name in inspect.signature(f).parameters]
+    assert found
+    for annotation in found:
+        assert alias in (annotation, *get_args(annotation))
+
+
 # n_components
 
 
@@ -115,6 +145,29 @@ def test_n_components_left_out() -> None:
     with pytest.warns(FutureWarning, match=has("n_components", "4 features", "n_components=None")):
         found = non_negative_factorization(X, max_iter=1)
     assert found[0].shape == (6, 4)
+    with pytest.warns(FutureWarning, match=has("n_components", "4 features", "n_components=None")):
+        assert fit(X, max_iter=1).W.shape == (6, 4)
+    with pytest.warns(FutureWarning, match=has("n_components", "4 features", "n_components=None")):
+        assert next(iterate(X, max_iter=1)).W.shape == (6, 4)
+    with pytest.warns(FutureWarning, match=has("n_components", "4 features", "n_components=None")):
+        assert len(compare(X, max_iter=1).results["cd"].H) == 4
+
+
+@pytest.mark.parametrize("solver", ["cd", "mu"])
+@pytest.mark.parametrize("engine", ["numba", "reference"])
+@pytest.mark.parametrize("given", [{}, {"n_components": "auto"}, {"n_components": 2}], ids=str)
+def test_H_gives_the_rank(given: dict[str, Any], solver: Any, engine: Any) -> None:
+    """As in scikit-learn from 1.6 on; nothing was forgotten, so nothing is said."""
+    for kwargs in ({"H": H, "update_H": False}, {"W": W, "H": H, "init": "custom"}):
+        common = kwargs | given | {"solver": solver, "tol": 0, "max_iter": 3}
+        for found in (fit(X, engine=engine, **common).W, list(iterate(X, engine=engine, **common))[-1].W):
+            assert found.shape == (6, 2)
+        ours = non_negative_factorization(X, **common)
+        copies = {key: value.copy() if isinstance(value, np.ndarray) else value for key, value in common.items()}
+        theirs = sklearn.decomposition.non_negative_factorization(X, **({"n_components": "auto"} | copies))
+        for A, B in zip(ours[:2], theirs[:2], strict=True):
+            assert A.shape == B.shape
+            np.testing.assert_allclose(A, B, rtol=1e-9)
 
 
 @pytest.mark.parametrize(("n_components", "expected"), [(None, 4), ("auto", 4), (3, 3), (np.int64(1), 1), (9, 9)])
@@ -147,6 +200,49 @@ def test_different_ranks_name_both_shapes(call: Callable[..., Any]) -> None:
     for n_components in (2, 3, "auto"):
         with pytest.raises(ValueError, match=has("W", "H", "(6, 2)", "(3, 4)")):
             call(init="custom", W=W, H=np.ones((3, 4)), n_components=n_components)
+
+
+# Names that are nearly right
+
+MEANT = [
+    ("solver", "hals", "cd"),
+    ("solver", "HALS", "cd"),
+    ("solver", "CD", "cd"),
+    ("solver", "MU", "mu"),
+    ("solver", "multiplicative_update", "mu"),
+    ("beta_loss", "kl", "kullback-leibler"),
+    ("beta_loss", "KL", "kullback-leibler"),
+    ("beta_loss", "kullback_leibler", "kullback-leibler"),
+    ("beta_loss", "is", "itakura-saito"),
+    ("beta_loss", "itakura-saitoh", "itakura-saito"),
+    ("beta_loss", "Frobenius", "frobenius"),
+    ("beta_loss", "euclidean", "frobenius"),
+    ("init", "nndsvd_a", "nndsvda"),
+    ("init", "Random", "random"),
+    ("init", "svd", "nndsvda"),
+    ("engine", "refrence", "reference"),
+    ("engine", "python", "reference"),
+    ("engine", "Numba", "numba"),
+    ("stopping", "sklearn", "scikit-learn"),
+    ("stopping", "KKT", "kkt"),
+    ("n_components", "Auto", "auto"),
+    ("alpha_H", "Same", "same"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "meant"), MEANT)
+def test_did_you_mean(name: str, value: str, meant: str) -> None:
+    for call in FITS[1:]:
+        with pytest.raises(ValueError, match=has(name, f"Found {value!r}. Did you mean {meant!r}?")):
+            call(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["solver", "beta_loss", "init", "engine"])
+def test_nothing_is_guessed(name: str) -> None:
+    with pytest.raises(ValueError, match=r"Found 'quite another'\.$"):
+        call_fit(**{name: "quite another"})
+    with pytest.raises(ValueError, match=r"Found 'scikit-learn'\.$"):  # right, but somewhere else
+        call_fit(**{name: "scikit-learn"})
 
 
 # Parameters
@@ -304,6 +400,112 @@ def test_X_refused(call: Callable[..., Any], X: Any, pattern: str) -> None:
         call(X)
 
 
+class Pretends:
+    """An object of a library that is not installed: it has the attributes by which the library's are known."""
+
+    def __init__(self, *names: str, fails: str | None = None) -> None:
+        self.fails = fails
+        for name in names:
+            setattr(self, name, None)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        raise RuntimeError(self.fails or "should not be asked for an array")
+
+
+OTHERS = {
+    "a path as text": ("counts.csv", has("X", "'counts.csv'", "read the file first", "numpy.load")),
+    "a path": (pathlib.Path("counts.npz"), has("X", "counts.npz", "read the file first")),
+    "bytes": (b"counts", has("X", "counts")),
+    "polars LazyFrame": (polars.LazyFrame({"a": [1.0]}), has("LazyFrame", "pass X.collect()")),
+    "AnnData": (Pretends("obs_names", "X"), has("annotated data", "pass X.X")),
+    "backed": (Pretends("to_memory", "shape"), has("kept in a file", "pass X.to_memory()")),
+    "xarray Dataset": (Pretends("data_vars"), has("several arrays", "X[...]")),
+    "torch with gradient": (
+        Pretends("detach", fails="Can't call numpy() on Tensor that requires grad."),
+        has("X can't be read as an array: Can't call numpy() on Tensor", "grad. Pass X.detach().cpu().numpy()."),
+    ),
+    "dask": (Pretends("compute", fails="not now"), has("not now", "Pass X.compute().")),
+    "pydata sparse": (Pretends("todense", fails="use todense"), has("Pass X.todense().")),
+    "cupy": (Pretends("__cuda_array_interface__", fails="use .get()"), has("Pass X.get().")),
+    "another": (Pretends(fails="no"), has("can't be read as an array: no.", "Pass a NumPy array or a SciPy sparse")),
+    "dict": ({"a": [1.0]}, has("it is a dict", "Pass a NumPy array")),
+    "complex": (X + 0j, has("complex128", "abs(X)", "X.real")),
+    "sparse complex": (sparse.csr_array(X + 0j), has("complex128", "abs(X)", "X.real")),
+    "numbers as text": (X.astype(str), has("text", "X.astype(float)")),
+    "pandas, text": (pandas.DataFrame({"id": ["a", "b"], "x": [1.0, 2.0]}), has("X[0, 0] (column 'id') = 'a'")),
+    "pandas, text late": (
+        pandas.DataFrame({"x": [1.0, 2.0], "y": [1.0, "?"]}),
+        has("text", "X[1, 1] (column 'y') = '?'", "Leave out this column"),
+    ),
+    "pandas, categories": (pandas.DataFrame({"x": [1.0], "kind": pandas.Categorical(["a"])}), has("column 'kind'")),
+    "pandas, dates": (pandas.DataFrame({"x": [1.0], "day": [pandas.Timestamp(2020, 1, 1)]}), has("column 'day'")),
+    "pandas, NA": (
+        pandas.DataFrame({"x": [1.0, 2.0], "y": pandas.array([3, None], dtype="Int64")}),
+        has("NaN: X[1, 1] (column 'y')", "impute", "drop"),
+    ),
+    "pandas, NaN": (pandas.DataFrame({"x": [1.0], "y": [np.nan]}), has("NaN: X[0, 1] (column 'y')", "impute", "drop")),
+    "pandas, sparse, NaN": (
+        pandas.DataFrame.sparse.from_spmatrix(sparse.csr_array(replaced(np.nan)), columns=list("abcd")),
+        has("NaN: X[3, 2] (column 'c')"),
+    ),
+    "pandas, negative": (pandas.DataFrame({"x": [1.0], "y": [-1.0]}), has("X[0, 1] (column 'y') = -1.0")),
+    "pandas, numbered": (pandas.DataFrame([[1.0, np.nan]]), has("NaN: X[0, 1] = nan")),
+    "polars, text": (polars.DataFrame({"x": [1.0], "y": ["a"]}), has("X[0, 1] (column 'y') = 'a'")),
+    "polars, null": (polars.DataFrame({"x": [1.0], "y": [None]}), has("NaN: X[0, 1] (column 'y')")),
+}
+
+
+@pytest.mark.parametrize(("X", "pattern"), OTHERS.values(), ids=OTHERS)
+@pytest.mark.parametrize(
+    "call",
+    [*FITS, lambda X: initialize(X, 1), lambda X: objective(X, W, H), lambda X: compare(X, 1)],
+    ids=["non_negative_factorization", "fit", "iterate", "initialize", "objective", "compare"],
+)
+def test_what_to_pass_instead(call: Callable[..., Any], X: Any, pattern: str) -> None:
+    with pytest.raises(ValueError, match=pattern):
+        call(X)
+
+
+def test_no_message_ends_in_two_full_stops() -> None:
+    broken = sparse.csr_array(X)
+    broken.indices[0] = 9
+    for bad in ([[1.0, 2.0], [3.0]], [[[1.0], 2.0]], [[1.0, [2.0, 3.0]]], np.array([[1.0, [2.0]]], object), broken):
+        with pytest.raises(ValueError, match=r"[^.]\.$"):
+            call_fit(bad)
+
+
+def test_the_input_is_what_has_the_wrong_number_of_features() -> None:
+    """H was found before, and is right."""
+    for bad in (np.ones((2, 5)), np.ones((2, 3)), np.ones((2, 5)).tolist()):
+        for call in FITS:
+            n = len(bad[0])
+            with pytest.raises(ValueError, match=has(f"X has 4 features, but H has {n}", "(6, 4)", f"(2, {n})")):
+                call(update_H=False, H=bad)
+
+
+def test_factors_without_components() -> None:
+    for call in FITS:
+        with pytest.raises(ValueError, match=has("H has no components", "(0, 4)", "At least one row")):
+            call(update_H=False, H=np.ones((0, 4)))
+        with pytest.raises(ValueError, match=has("H has no components", "(0, 4)")):
+            call(init="custom", H=np.ones((0, 4)), W=np.ones((6, 0)))
+        with pytest.raises(ValueError, match=has("W has no components", "(6, 0)")):
+            call(init="custom", H=H, W=np.ones((6, 0)))
+
+
+def test_a_factor_from_a_frame() -> None:
+    frame = pandas.DataFrame({"a": [1.0, 1.0], "b": [1.0, np.nan], "c": [1.0, 1.0], "d": [1.0, 1.0]})
+    with pytest.raises(ValueError, match=has("H[1, 1] (column 'b') = nan")):
+        call_fit(update_H=False, H=frame)
+
+
+def test_an_objective_shows_its_total() -> None:
+    terms = objective(X, W, H, alpha_W=0.5)
+    assert str(terms) == repr(terms)
+    assert repr(terms).startswith(f"Objective(total={terms.total:.6g}, data_fit={terms.data_fit:.6g}, l2_W=")
+    assert "l1_W" not in repr(terms)
+
+
 def test_negative_X_is_refused_with_custom_factors_too() -> None:
     for kwargs in ({"init": "custom", "W": W, "H": H}, {"update_H": False, "H": H}):
         with pytest.raises(ValueError, match="Negative values"):
@@ -452,7 +654,7 @@ FACTORS = [
 def test_factor_refused(call: Callable[..., Any], given: dict[str, Any], error: Any, pattern: str) -> None:
     with pytest.raises(error, match=pattern):
         call(init="custom", **({"W": W, "H": H} | given))
-    if "H" in given:
+    if "H" in given and np.shape(given["H"]) != (2, 5):  # that speaks of X: see below
         with pytest.raises(error, match=pattern):
             call(update_H=False, **given)
 

@@ -11,11 +11,12 @@ from numpy.typing import ArrayLike
 
 from nmf_numba import validation
 from nmf_numba.problem import Float, Problem, twin
+from nmf_numba.validation import Engine, Loss, Same
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Objective:
-    """The five terms of the objective, in the unit of X to the power beta.
+    """The five terms of the objective, in the unit of X to the power beta. Printed are their sum and those above zero.
 
     Attributes
     ----------
@@ -37,6 +38,12 @@ class Objective:
     def total(self) -> float:
         """The sum of the five terms, which a fit minimises."""
         return self.data_fit + self.l1_W + self.l1_H + self.l2_W + self.l2_H
+
+    def __repr__(self) -> str:
+        terms = [
+            f"{name}={value:.6g}" for name, value in dataclasses.asdict(self).items() if value or name == "data_fit"
+        ]
+        return f"Objective({', '.join([f'total={self.total:.6g}', *terms])})"
 
 
 def evaluate(problem: Problem, W: Float, Ht: Float) -> Objective:
@@ -75,11 +82,11 @@ def objective(
     W: ArrayLike,
     H: ArrayLike,
     *,
-    beta_loss: float | str = "frobenius",
+    beta_loss: Loss | float = "frobenius",
     alpha_W: float = 0.0,
-    alpha_H: float | str = "same",
+    alpha_H: Same | float = "same",
     l1_ratio: float = 0.0,
-    engine: str = "numba",
+    engine: Engine = "numba",
 ) -> Objective:
     """Return the regularised objective of a factorization, term by term.
 
@@ -136,6 +143,8 @@ def objective(
     --------
     >>> from nmf_numba import objective
     >>> terms = objective([[1.0, 2.0]], W=[[1.0]], H=[[1.0, 1.0]], alpha_W=0.1)
+    >>> terms
+    Objective(total=0.7, data_fit=0.5, l2_W=0.1, l2_H=0.1)
     >>> terms.data_fit, terms.l2_W, terms.l2_H, round(terms.total, 12)
     (0.5, 0.1, 0.1, 0.7)
     """
@@ -143,7 +152,7 @@ def objective(
     return _checked(X, W, H, validation.check_beta(beta_loss), "beta_loss", alphas, engine)
 
 
-def beta_divergence(X: Any, W: ArrayLike, H: ArrayLike, beta: float | str, *, engine: str = "numba") -> float:
+def beta_divergence(X: Any, W: ArrayLike, H: ArrayLike, beta: Loss | float, *, engine: Engine = "numba") -> float:
     """Return D_beta(X, WH), the beta-divergence summed over all entries.
 
     beta = 2 is half the squared Frobenius norm of X - WH; beta = 1 the generalised Kullback-Leibler divergence, the sum
