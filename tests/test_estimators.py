@@ -391,7 +391,7 @@ def test_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("nmf_numba.estimators")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r"pip install nmf-numba\[sklearn\]"):
+    with pytest.raises(ImportError, match=r'pip install "nmf-numba\[sklearn\]".*pip install -e "\.\[sklearn\]"\.$'):
         importlib.import_module("nmf_numba.estimators")
 
 
@@ -486,3 +486,71 @@ def test_a_minibatch_of_zeros(beta: float, layout: str) -> None:
         assert np.isfinite(model.fit_transform(LAYOUTS[layout](X))).all()
         assert np.isfinite(model.partial_fit(LAYOUTS[layout](X[10:20])).components_).all()
         np.testing.assert_array_equal(model.transform(LAYOUTS[layout](X[10:20])), 0)
+
+
+# What joblib makes of an estimator, and what was forgotten
+
+
+@pytest.mark.parametrize("Estimator", [NMF, MiniBatchNMF])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@each_layout
+def test_read_only_attributes(Estimator: Any, dtype: str, layout: str, tmp_path: Any) -> None:
+    """joblib's memory maps make every array of an estimator read-only, in its workers too."""
+    X = LAYOUTS[layout](make_X().astype(dtype))
+    fitted = Estimator(3, tol=1e-2, random_state=0).fit(X)
+    joblib.dump(fitted, tmp_path / "model.joblib")
+    mapped = joblib.load(tmp_path / "model.joblib", mmap_mode="r")
+    assert not mapped.components_.flags.writeable
+    before = mapped.components_.copy()
+    np.testing.assert_array_equal(mapped.transform(X), fitted.transform(X))
+    np.testing.assert_array_equal(mapped.inverse_transform(np.ones((1, 3))), fitted.inverse_transform(np.ones((1, 3))))
+    start = {"W": np.ones((X.shape[0], 3), dtype), "H": mapped.components_}
+    start["W"].flags.writeable = False
+    Estimator(3, init="custom", tol=1e-2).fit(X, **start)
+    if Estimator is MiniBatchNMF:
+        for _ in range(2):
+            np.testing.assert_array_equal(mapped.partial_fit(X).components_, fitted.partial_fit(X).components_)
+        assert mapped.components_.flags.writeable
+    np.testing.assert_array_equal(start["H"], before)
+
+
+@ignore_convergence
+@each_estimator
+def test_n_components_left_out(Estimator: Any) -> None:
+    """As loud as in the functions; None keeps all features without a word, and so does 'auto' with an H."""
+    X = make_X()
+    kwargs = {"max_iter": 2, "init": "random", "random_state": 0}
+    calls = [Estimator(**kwargs).fit, Estimator(**kwargs).fit_transform]
+    calls += [Estimator(**kwargs).partial_fit] if Estimator is MiniBatchNMF else []
+    for call in calls:
+        with pytest.warns(FutureWarning, match="n_components was not given, so all 15 features"):
+            call(X)
+    assert Estimator(None, **kwargs).fit(X).n_components_ == 15
+    model = Estimator(max_iter=2, init="custom").fit(X, **make_factors(X.shape, 3))
+    assert model.n_components_ == 3
+    model.transform(X)
+
+
+@each_estimator
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_messages_name_a_frames_column(Estimator: Any, library: str) -> None:
+    make = pytest.importorskip(library).DataFrame
+    good = {"a": [1.0, 2.0, 3.0], "b": [4.0, 5.0, 6.0]}
+    for bad, text in (
+        ([1.0, float("nan"), 2.0], r"NaN: X\[1, 2\] \(column 'c'\)"),
+        ([1.0, 2.0, -3.0], r"X\[2, 2\] \(column 'c'\) = -3.0"),
+        (["x", "y", "z"], r"text: X\[0, 2\] \(column 'c'\) = 'x'"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            Estimator(2).fit(make(good | {"c": bad}))
+    fitted = Estimator(2, tol=1e-2, random_state=0).fit(make(good))
+    with pytest.raises(ValueError, match=r"X\[0, 1\] \(column 'b'\) = -1.0"):
+        fitted.transform(make({"a": [1.0], "b": [-1.0]}))
+
+
+@each_estimator
+def test_containers_that_are_no_matrix(Estimator: Any) -> None:
+    lazy = pytest.importorskip("polars").DataFrame({"a": [1.0, 2.0]}).lazy()
+    for X, text in ((lazy, r"X\.collect\(\)"), ("counts.csv", "read the file first")):
+        with pytest.raises(ValueError, match=text):
+            Estimator(1).fit(X)

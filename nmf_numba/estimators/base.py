@@ -40,18 +40,26 @@ class Factorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
 
     def _checked(self, X: Any, *, reset: bool) -> Any:
         """Return X as an array or sparse, after scikit-learn's checks; reset: remember number and names of features."""
-        if isinstance(X, np.ma.MaskedArray):
-            validation.check_X(X)  # refuses it: scikit-learn would drop the mask
-        return validate_data(self, X, reset=reset, accept_sparse=True, dtype=DTYPES, **UNCHECKED)
+        validation.check_container(X)  # scikit-learn would drop a mask
+        try:
+            checked = validate_data(self, X, reset=reset, accept_sparse=True, dtype=DTYPES, **UNCHECKED)
+        except (ValueError, TypeError):
+            validation.check_frame(X)  # which names the column
+            raise
+        validation.check_named_values(checked, X)
+        return checked
 
     def _prepare(self, X: Any, W: Any = None, H: Any = None, **changes: Any) -> Run:
         """Check the parameters and make a run of them; changes replace some."""
         parameters = vars(self) | {"W": W, "H": H, "solver": getattr(self, "solver", "mu")}
+        if self.n_components == "auto":  # the default: as for `fit`, whoever keeps all features is told
+            parameters["n_components"] = "warn"
         return prepare(X, Options.of(parameters, **{"trace": False, "stopping": SKLEARN.stopping} | changes))
 
     def _prepare_transform(self, X: Any) -> Run:
         """Make a run that keeps H."""
-        H = self.components_.astype(X.dtype, copy=False)
+        with np.errstate(over="ignore", under="ignore"):
+            H = self.components_.astype(X.dtype, copy=False)
         rng = self.random_state if getattr(self, "shuffle", False) else None  # a seed takes as long as ten iterations
         return self._prepare(X, H=H, update_H=False, n_components="auto", random_state=rng, callback=None)
 
@@ -129,7 +137,8 @@ class Factorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             raise ValueError(
                 f"X must have a column for each of the {len(self.components_)} components. Found shape {W.shape}."
             )
-        return np.asarray(W @ self.components_)
+        with np.errstate(under="ignore"):
+            return np.asarray(W @ self.components_)
 
     @property
     def _n_features_out(self) -> int:

@@ -17,6 +17,7 @@ from nmf_numba.options import SKLEARN
 from nmf_numba.problem import Float, Problem
 from nmf_numba.solvers.solver import State
 from nmf_numba.trace import Trace
+from nmf_numba.validation import Engine, Init, Loss, Rank, Same
 
 
 class _Improvement:
@@ -98,7 +99,7 @@ class MiniBatchNMF(Factorizer):
 
     Warns
     -----
-    ConvergenceWarning, UserWarning, RuntimeWarning
+    FutureWarning, ConvergenceWarning, UserWarning, RuntimeWarning
         As for `NMF`.
 
     Notes
@@ -127,16 +128,16 @@ class MiniBatchNMF(Factorizer):
 
     def __init__(
         self,
-        n_components: int | str | None = SKLEARN.n_components,
+        n_components: int | Rank | None = SKLEARN.n_components,
         *,
-        init: str | None = SKLEARN.init,
+        init: Init | None = SKLEARN.init,
         batch_size: int = 1024,
-        beta_loss: float | str = SKLEARN.beta_loss,
+        beta_loss: Loss | float = SKLEARN.beta_loss,
         tol: float = SKLEARN.tol,
         max_no_improvement: int | None = 10,
         max_iter: int = SKLEARN.max_iter,
         alpha_W: float = SKLEARN.alpha_W,
-        alpha_H: float | str = SKLEARN.alpha_H,
+        alpha_H: Same | float = SKLEARN.alpha_H,
         l1_ratio: float = SKLEARN.l1_ratio,
         forget_factor: float = 0.7,
         fresh_restarts: bool = False,
@@ -144,7 +145,7 @@ class MiniBatchNMF(Factorizer):
         transform_max_iter: int | None = None,
         random_state: Any = SKLEARN.random_state,
         verbose: int = SKLEARN.verbose,
-        engine: str = SKLEARN.engine,
+        engine: Engine = SKLEARN.engine,
         n_threads: int | None = SKLEARN.n_threads,
         callback: Callable[[Step], object] | None = SKLEARN.callback,
     ) -> None:
@@ -291,7 +292,11 @@ class MiniBatchNMF(Factorizer):
             self._remember(run)
             self.n_steps_ = 0
         else:
-            run = self._prepare_transform(X.astype(self.components_.dtype, copy=False))
+            with np.errstate(over="ignore", under="ignore"):
+                X = X.astype(self.components_.dtype, copy=False)
+            numerator, denominator = (np.require(sums, requirements="W") for sums in self._past)
+            self._past = numerator, denominator  # they were read-only in a memory map
+            run = self._prepare_transform(X)
         with run.hold():
             sums = self._solve(run, run.problem, run.W, self.fresh_restarts_max_iter, with_sums=True)
             self._update(run, run.problem, sums)

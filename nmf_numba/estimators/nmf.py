@@ -16,6 +16,7 @@ from nmf_numba.options import SKLEARN
 from nmf_numba.problem import Float
 from nmf_numba.solvers.solver import Solver
 from nmf_numba.trace import Trace
+from nmf_numba.validation import Engine, Init, Loss, Rank, Same, SolverName
 
 
 class NMF(Factorizer):
@@ -27,7 +28,8 @@ class NMF(Factorizer):
     Parameters
     ----------
     n_components : int, 'auto' or None, default 'auto'
-        Number of components. 'auto': from H with init='custom', else n_features. None: n_features.
+        Number of components. 'auto': from H with init='custom', else n_features, with a FutureWarning. None:
+        n_features.
     init, solver, beta_loss, tol, max_iter, random_state, alpha_W, alpha_H, l1_ratio, verbose, shuffle
         As for `fit`, which has the same defaults.
     engine : {'numba', 'reference'}, default 'numba'
@@ -58,7 +60,7 @@ class NMF(Factorizer):
 
     Warns
     -----
-    ConvergenceWarning, UserWarning, RuntimeWarning
+    FutureWarning, ConvergenceWarning, UserWarning, RuntimeWarning
         As for `fit`. This ConvergenceWarning is a `sklearn.exceptions.ConvergenceWarning` too.
 
     Notes
@@ -88,20 +90,20 @@ class NMF(Factorizer):
 
     def __init__(
         self,
-        n_components: int | str | None = SKLEARN.n_components,
+        n_components: int | Rank | None = SKLEARN.n_components,
         *,
-        init: str | None = SKLEARN.init,
-        solver: str | Solver = SKLEARN.solver,
-        beta_loss: float | str = SKLEARN.beta_loss,
+        init: Init | None = SKLEARN.init,
+        solver: SolverName | Solver = SKLEARN.solver,
+        beta_loss: Loss | float = SKLEARN.beta_loss,
         tol: float = SKLEARN.tol,
         max_iter: int = SKLEARN.max_iter,
         random_state: Any = SKLEARN.random_state,
         alpha_W: float = SKLEARN.alpha_W,
-        alpha_H: float | str = SKLEARN.alpha_H,
+        alpha_H: Same | float = SKLEARN.alpha_H,
         l1_ratio: float = SKLEARN.l1_ratio,
         verbose: int = SKLEARN.verbose,
         shuffle: bool = SKLEARN.shuffle,
-        engine: str = SKLEARN.engine,
+        engine: Engine = SKLEARN.engine,
         n_threads: int | None = SKLEARN.n_threads,
         callback: Callable[[Step], object] | None = SKLEARN.callback,
         trace: bool | int = SKLEARN.trace,
