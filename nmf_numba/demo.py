@@ -16,17 +16,16 @@ from nmf_numba import validation
 from nmf_numba.datasets import DATASETS, Dataset
 from nmf_numba.files import check_output, free_path, write_file
 from nmf_numba.loop import iterate
-from nmf_numba.options import check_solver
 from nmf_numba.plotting import plot_activations, plot_components, plot_convergence
-from nmf_numba.problem import Float, Problem
+from nmf_numba.problem import Float
 from nmf_numba.trace import Trace
+from nmf_numba.validation import Loss, SolverName
 
 FIGURES = ("digits-components.png", "piano-components.png", "convergence.png")
 N_COMPONENTS = {"digits": 16, "piano": 8}
-PLAN = (  # data, loss, solver, starts
+PLAN: tuple[tuple[str, Loss, SolverName, int], ...] = (  # data, loss, solver, starts
     ("digits", "frobenius", "cd", 1),
     ("digits", "frobenius", "mu", 1),
-    ("digits", "kullback-leibler", "cd", 1),
     ("digits", "kullback-leibler", "mu", 1),
     ("piano", "itakura-saito", "mu", 5),
 )
@@ -85,10 +84,6 @@ def run(out_dir: Path, *, max_iter: int, overwrite: bool, say: Callable[[str], N
     for name, loss, solver, starts in PLAN:
         X = data[name].X
         say(f"{name}, {loss}, {solver}")
-        refusal = check_solver(solver).supports(Problem(X, validation.check_beta(loss)))
-        if refusal is not None:
-            rows.append([name, loss, solver, f"not done: does not handle {refusal}"])
-            continue
         before = time.perf_counter()
         trace_fit(X, N_COMPONENTS[name], loss, solver, 0, 1)
         if time.perf_counter() - before > 1:
@@ -107,7 +102,7 @@ def run(out_dir: Path, *, max_iter: int, overwrite: bool, say: Callable[[str], N
     return rows
 
 
-def trace_fit(X: Float, n_components: int, loss: str, solver: str, seed: int, max_iter: int) -> Curve:
+def trace_fit(X: Float, n_components: int, loss: Loss, solver: SolverName, seed: int, max_iter: int) -> Curve:
     """Fit from a random start and keep what each iteration measures."""
     rows = []
     steps = iterate(X, n_components, solver=solver, beta_loss=loss, init="random", random_state=seed, max_iter=max_iter)

@@ -112,3 +112,37 @@ def test_a_child_that_is_killed(method: str) -> None:
     found = fit(X, 4, random_state=0, tol=0, max_iter=20)
     np.testing.assert_array_equal(found.W, expected.W)
     np.testing.assert_array_equal(found.H, expected.H)
+
+
+NO_STREAMS = """
+import sys
+import numpy as np
+sys.stdout = sys.stderr = None
+from nmf_numba import compare, fit, iterate, non_negative_factorization
+from nmf_numba.__main__ import main
+from nmf_numba.estimators import NMF, MiniBatchNMF
+X = np.load("x.npy")
+common = {"random_state": 0, "tol": 0, "max_iter": 12}
+for engine in ("numba", "reference"):
+    fit(X, 2, verbose=1, engine=engine, **common)
+fit(X, 2, solver="mu", verbose=True, **common)
+non_negative_factorization(X, n_components=2, verbose=2, **common)
+assert len(list(iterate(X, 2, verbose=1, **common))) == 13
+NMF(2, verbose=1, **common).fit(X).transform(X)
+model = MiniBatchNMF(2, verbose=1, **common).fit(X)
+model.partial_fit(X).transform(X)
+assert main(["fit", "x.npy", "-k", "2", "--verbose", "--out", "new.npz"]) == 0
+assert main(["compare", "x.npy", "-k", "2", "--max-iter", "3", "--figure", "new.png"]) == 0
+assert main(["solvers"]) == 0
+assert main(["fit", "nowhere.npy"]) == 2
+"""
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_program_without_streams(folder: Path) -> None:
+    """In a program without a console, as pythonw.exe starts it, Python has neither stdout nor stderr."""
+    process = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", NO_STREAMS], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr
+    assert (folder / "new.npz").exists()
