@@ -26,7 +26,7 @@ Init = Literal["auto", "random", "nndsvd", "nndsvda", "nndsvdar", "custom"]
 Engine = Literal["numba", "reference"]
 Every = Literal["iteration", "half", "coordinate"]
 Stopping = Literal["kkt", "scikit-learn"]
-SolverName = Literal["cd", "mu"]
+SolverName = Literal["cd", "mu", "mm", "mue"]
 Same = Literal["same"]
 Rank = Literal["auto"]
 
