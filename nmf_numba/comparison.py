@@ -125,7 +125,7 @@ def compare(
 stopping
         As for `fit`. The start is made once, and every run starts from a copy of it, and shuffles by a copy of what is
         then left of random_state.
-    solvers : iterable of str or Solver, default ('cd', 'mu')
+    solvers : iterable of str or Solver, default all
         Names of solvers, or instances. One that does not support the problem is listed with its reason.
     engines : iterable of {'numba', 'reference', 'scikit-learn'}, default ('numba',)
         Every solver runs once with each. 'scikit-learn', where it is installed, is fitted anew for 1, 2, 3, 5, 8, 13,
@@ -162,7 +162,7 @@ stopping
     --------
     >>> from nmf_numba import compare
     >>> from nmf_numba.datasets import load_digits
-    >>> comparison = compare(load_digits().X[:50], 4, max_iter=20, random_state=0)
+    >>> comparison = compare(load_digits().X[:50], 4, solvers=["cd", "mu"], max_iter=20, random_state=0)
     >>> list(comparison.traces)
     ['cd', 'mu']
     >>> compare(load_digits().X[:50], 4, beta_loss=1, max_iter=5, random_state=0).refusals

@@ -18,7 +18,8 @@ X = load_digits().X[:120] + 0.0
 
 @pytest.fixture(scope="module")
 def comparison() -> Comparison:
-    return compare(X, 4, engines=("numba", "reference", "scikit-learn"), max_iter=20, random_state=0, init="random")
+    engines = ("numba", "reference", "scikit-learn")
+    return compare(X, 4, solvers=("cd", "mu"), engines=engines, max_iter=20, random_state=0, init="random")
 
 
 def test_runs_share_the_start(comparison: Comparison) -> None:
