@@ -4,12 +4,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import denormals, estimators, growth, mapped, memory, speed, startup, trace
+from benchmarks import convergence, denormals, estimators, growth, mapped, memory, speed, startup, trace
 from benchmarks.options import make_options
 from benchmarks.report import header, line, write_csv, write_figure, write_table
 
 PARTS = {
     "speed": speed,
+    "convergence": convergence,
     "estimators": estimators,
     "trace": trace,
     "memory": memory,

@@ -1,0 +1,244 @@
+"""The objective against seconds: every solver that supports a case, from one start, beside scikit-learn."""
+
+import dataclasses
+import functools
+import math
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+from scipy import sparse
+from sklearn.decomposition import non_negative_factorization
+
+from benchmarks.cases import make_X
+from benchmarks.speed import Threads
+from nmf_numba import initialize, iterate
+from nmf_numba.datasets import load_digits, make_piano
+from nmf_numba.problem import Problem
+from nmf_numba.solvers import SOLVERS
+from nmf_numba.validation import check_X
+
+TITLE = """Seconds of solver steps until the objective is within 1, 0.1 and 0.01 % of the best that any solver has
+found from the same start: medians over starts, a dash where fewer than half of them get there. gain: how many times
+sooner than scikit-learn to the gap in `goal`. Its iterates are those of cd and mu; the time of one is measured."""
+
+COLUMNS = (
+    ("case", "case", "<34"),
+    ("solver", "solver", "<8"),
+    ("reached", "starts", ">6"),
+    ("iterations", "iterations", ">10.0f"),
+    ("to_1", "1 %", ">8.3f"),
+    ("to_01", "0.1 %", ">8.3f"),
+    ("to_001", "0.01 %", ">8.3f"),
+    ("ms", "ms", ">8.2f"),
+    ("gain", "gain", ">7.1f"),
+    ("goal", "goal", "<5"),
+)
+
+GAPS = {"to_1": 0.01, "to_01": 0.001, "to_001": 0.0001}
+SKLEARN = "scikit-learn"
+POINTS = 60  # evaluations of the objective of a run, about
+
+
+@functools.cache
+def topic_model(shrink=1):
+    """Counts of words: each document has 100 words on average, from few of 20 topics, each of few words."""
+    rng = np.random.default_rng(3)
+    n_samples, n_features, k = 8000 // shrink, 5000 // shrink, 20
+    common = 1 / np.arange(1, n_features + 1) ** 0.9
+    topics = rng.gamma(0.1, 1, (k, n_features)) * common
+    topics /= topics.sum(axis=1, keepdims=True)
+    mixtures = rng.dirichlet(np.full(k, 0.1), n_samples)
+    lengths = rng.poisson(100, n_samples)
+    counts = rng.poisson(lengths[:, None] * (mixtures @ topics))
+    return sparse.csr_array(counts.astype(np.float64))
+
+
+DATA: dict[str, Callable] = {
+    "dense": lambda shrink: make_X("dense", "float64", shrink),
+    "csr": lambda shrink: make_X("csr", "float64", shrink),
+    "topics": topic_model,
+    "digits": lambda shrink: load_digits().X,
+    "piano": lambda shrink: make_piano().X,
+    "counts": lambda shrink: np.random.default_rng(4).poisson(make_X("dense", "float64", shrink)[::5]).astype(float),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A problem: data, loss, rank, penalties; how many iterations each solver may take; which gap counts."""
+
+    kind: str
+    beta: float
+    k: int
+    max_iter: int
+    penalties: tuple = ()
+    goal: str = "to_01"
+
+    @property
+    def name(self):
+        loss = {2.0: "Frobenius", 1.0: "KL", 0.0: "Itakura-Saito"}.get(self.beta, f"beta {self.beta:g}")
+        return " ".join([self.kind, loss, f"k={self.k}", *(f"{name}={value:g}" for name, value in self.penalties)])
+
+
+L1 = (("alpha_W", 1e-3), ("l1_ratio", 1.0))
+L2 = (("alpha_W", 1e-3), ("l1_ratio", 0.0))
+CASES = (
+    Case("dense", 2.0, 20, 600),
+    Case("digits", 2.0, 10, 2000),
+    Case("csr", 2.0, 20, 600),
+    Case("topics", 2.0, 20, 1000),
+    Case("dense", 1.0, 20, 1000),
+    Case("counts", 1.0, 20, 1500),
+    Case("piano", 0.0, 7, 3000),
+    Case("csr", 1.0, 20, 1500, goal="to_03"),
+    Case("topics", 1.0, 20, 1500, goal="to_03"),
+    Case("digits", 2.0, 10, 2000, L1),
+    Case("digits", 1.0, 10, 3000, L1),
+    Case("digits", 1.0, 10, 3000, L2),
+    Case("piano", 0.0, 7, 3000, L1),
+    Case("topics", 1.0, 20, 1500, L1, goal="to_03"),
+)
+MORE_GAPS = GAPS | {"to_03": 0.003}
+
+
+def run(solver, case, start, max_iter):
+    """Return iterations, seconds and objectives of a fit, evaluated at more and more distant iterations."""
+    X, W, H = start
+    rows, following = [], 0
+    steps = iterate(
+        X,
+        case.k,
+        W=W,
+        H=H,
+        init="custom",
+        solver=solver,
+        beta_loss=case.beta,
+        tol=0,
+        max_iter=max_iter,
+        **dict(case.penalties),
+    )
+    for step in steps:
+        if step.n_iter >= following or step.stop_reason is not None:
+            rows.append((step.n_iter, step.seconds, step.objective().total))
+            following = max(step.n_iter + 1, math.ceil(step.n_iter * (1 + 3 / POINTS)))
+    return np.array(rows)
+
+
+def reaches(rows, goal):
+    """Return at which iteration and second a run is below a goal, between two evaluations by the logarithm."""
+    at = np.flatnonzero(rows[:, 2] <= goal)
+    if not len(at):
+        return None
+    if at[0] == 0:
+        return rows[0, 0], rows[0, 1]
+    before, after = rows[at[0] - 1], rows[at[0]]
+    share = (before[2] - goal) / max(before[2] - after[2], 1e-300)
+    return tuple(before[:2] + share * (after[:2] - before[:2]))
+
+
+def sklearn_ms(case, start, solver, options):
+    """Milliseconds of one of scikit-learn's iterations: two fits, so that checks and copies cancel."""
+    X, W, H = start
+
+    def fit(n_iter):
+        time.sleep(options.settle)
+        before = time.perf_counter()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            non_negative_factorization(
+                X,
+                W=W.copy(),
+                H=H.copy(),
+                n_components=case.k,
+                init="custom",
+                solver=solver,
+                beta_loss=case.beta,
+                tol=0,
+                max_iter=n_iter,
+                **dict(case.penalties),
+            )
+        return time.perf_counter() - before
+
+    short = fit(1)
+    more = 2 if options.quick else int(np.clip(2 / max(fit(2) - short, 1e-4), 2, 200))
+    return 1000 * statistics.median((fit(1 + more) - fit(1)) / more for _ in range(1 if options.quick else 3))
+
+
+def median(values, n_starts):
+    """The median over starts, where those that are missing are later than all others."""
+    values = sorted(value if value is not None else math.inf for value in values)
+    middle = values[(n_starts - 1) // 2]
+    return None if math.isinf(middle) else middle
+
+
+def runs_of(case, options):
+    """Return for each start and solver its run, and the starts."""
+    X = DATA[case.kind](10 if options.quick and case.kind not in ("digits", "piano") else 1)
+    checked = check_X(X)
+    penalties = {"alpha_W": 0.0, "l1_ratio": 0.0} | dict(case.penalties)
+    problem = Problem.scaled(checked, case.beta, penalties["alpha_W"], penalties["alpha_W"], penalties["l1_ratio"])
+    able = [name for name, solver in SOLVERS.items() if solver.supports(problem) is None]
+    max_iter = 10 if options.quick else case.max_iter
+    found, starts = [], []
+    for seed in range(options.rounds):
+        start = (X, *initialize(X, case.k, init="random", random_state=seed))
+        starts.append(start)
+        with Threads(options.n_threads):
+            found.append({name: run(name, case, start, max_iter) for name in able})
+    return found, starts, able
+
+
+def rows(options):
+    for case in CASES:
+        if not options.wants(case.name):
+            continue
+        found, starts, able = runs_of(case, options)
+        best = [min(rows[:, 2].min() for rows in runs.values()) for runs in found]
+        reached = {
+            name: {
+                key: [reaches(runs[name], b + gap * abs(b)) for runs, b in zip(found, best, strict=True)]
+                for key, gap in MORE_GAPS.items()
+            }
+            for name in able
+        }
+        theirs = {}
+        with Threads(options.n_threads):
+            for name in ("cd", "mu"):
+                if name in able:
+                    ms = sklearn_ms(case, starts[0], name, options)
+                    allowed = found[0][name][-1, 0]
+                    goals = [t[0] * ms / 1000 if t else None for t in reached[name][case.goal]]
+                    theirs[name] = (ms, median(goals, len(starts)), allowed * ms / 1000)
+        baseline = min((t for _, t, _ in theirs.values() if t is not None), default=None)
+        for name in able:
+            times = {key: [t[1] if t else None for t in values] for key, values in reached[name].items()}
+            n_iter = median([t[0] if t else None for t in reached[name][case.goal]], len(starts))
+            own = median(times[case.goal], len(starts))
+            ms = 1000 * statistics.median(runs[name][-1, 1] / runs[name][-1, 0] for runs in found)
+            yield {
+                "case": case.name,
+                "solver": name,
+                "reached": f"{sum(t is not None for t in times[case.goal])}/{len(starts)}",
+                "iterations": n_iter,
+                **{key: median(times[key], len(starts)) for key in GAPS},
+                "ms": ms,
+                "gain": None if own is None or baseline is None else baseline / max(own, 1e-9),
+                "goal": f"{100 * MORE_GAPS[case.goal]:g} %",
+            }
+        for name, (ms, goal, _) in theirs.items():
+            yield {
+                "case": case.name,
+                "solver": f"{name}, sk",
+                "reached": "-",
+                "iterations": median([t[0] if t else None for t in reached[name][case.goal]], len(starts)),
+                **{
+                    key: median([t[0] * ms / 1000 if t else None for t in reached[name][key]], len(starts))
+                    for key in GAPS
+                },
+                "ms": ms,
+                "gain": None if goal is None else baseline / goal,
+                "goal": f"{100 * MORE_GAPS[case.goal]:g} %",
+            }
