@@ -29,11 +29,11 @@ def tasks() -> Iterator[tuple[str, Any]]:
     for layout, dtype in itertools.product(LAYOUTS, DTYPES):
         X: Any = np.ones((4, N_FEATURES), dtype)
         problem = Problem(check_X(sparse.csr_array(X) if layout == "csr" else X))
-        problem.set_bounds(1, [0, 2, 4])  # several chunks
-        W, Ht = np.ones((4, 1), dtype), np.ones((N_FEATURES, 1), dtype)
+        problem.set_bounds(2, [0, 2, 4])  # several chunks
+        W, Ht = np.ones((4, 2), dtype), np.ones((N_FEATURES, 2), dtype)  # one column would be C- and F-contiguous
         for solver, beta, update_H in itertools.product(SOLVERS.values(), BETAS, (True, False)):
             of_beta = dataclasses.replace(problem, beta=beta, update_H=update_H)
-            of_beta.set_bounds(1, [0, 2, 4])
+            of_beta.set_bounds(2, [0, 2, 4])
             if solver.supports(of_beta) is None:
                 run = Run(of_beta, solver, W, Ht, None, DEFAULT)
                 name = f"{solver.name}, beta = {beta:g}{'' if update_H else ', H kept'}: {layout}, {np.dtype(dtype)}"

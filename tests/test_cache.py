@@ -101,3 +101,29 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert run(tmp_path, "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n")[0] == "1.5"
     assert all(path.stat().st_size <= 1000 for path in tmp_path.rglob("*.nb?"))
     assert run(tmp_path)[0] == "1.5"
+
+
+WARMUP = """
+import numpy as np
+from nmf_numba import warmup
+warmup.LAYOUTS, warmup.DTYPES, warmup.BETAS = ("dense",), (np.float64,), (2.0,)
+for _, work in warmup.tasks():
+    work()
+"""
+FITS = """
+import numpy as np
+from nmf_numba import fit
+for shape in ((20, 6), (20000, 6), (20, 5000), (2000, 5000)):
+    for solver in ("cd", "mu"):
+        fit(np.ones(shape), 2, solver=solver, init="random", random_state=0, max_iter=1, tol=0)
+"""
+
+
+def test_warmup_leaves_nothing_to_compile(tmp_path: Path) -> None:
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", WARMUP], check=True, env=environment, capture_output=True)
+    before = files(tmp_path, "nbc")
+    subprocess.run([sys.executable, "-c", FITS], check=True, env=environment, capture_output=True)
+    assert before
+    compiled = {path.name.partition("-")[0] for path in files(tmp_path, "nbc") if path not in before}
+    assert compiled <= {"chunks.empty_sums"}  # a loop of nothing, compiled for the start's layout in 0.1 s

@@ -28,6 +28,15 @@ def test_links_and_figures_exist():
     assert all((README.parent / link).exists() for link in links if "://" not in link)
 
 
+def test_commands_can_be_pasted():
+    commands = "".join(re.findall(r"```\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL))
+    assert '".[test]"' in commands
+    assert "[" not in re.sub(r'"[^"]*"', "", commands)  # a shell may take brackets for a pattern
+    tests = re.findall(r"tests/\w+\.py", commands)
+    assert len(tests) == 2
+    assert all((README.parent / path).exists() for path in tests)
+
+
 def test_public_names_are_there_and_documented():
     for name in nmf_numba.__all__:
         assert getattr(nmf_numba, name).__doc__
