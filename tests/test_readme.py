@@ -29,7 +29,8 @@ def test_links_and_figures_exist():
 
 
 def test_commands_can_be_pasted():
-    commands = "".join(re.findall(r"```\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL))
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    commands = "".join(text for language, text in blocks if not language)
     assert '".[test]"' in commands
     assert "[" not in re.sub(r'"[^"]*"', "", commands)  # a shell may take brackets for a pattern
     tests = re.findall(r"tests/\w+\.py", commands)
