@@ -234,13 +234,13 @@ def names_as_text(
         at = None if labels[0] in wanted else 0
     else:
         at = None if any(is_number_or_missing(cell, options.decimal) for cell in cells) else 0
-    missing = {column: MISSING for column in range(width) if column != at}
-    return {"converters": {} if at is None else {at: as_name}, "na_values": missing, "keep_default_na": False}
+    converters = {} if at is None else {at: as_name}
+    return {"converters": converters, "na_values": MISSING, "keep_default_na": False}
 
 
-def as_name(value: object) -> str:
-    """Return what a row is called."""
-    return str(value).strip()
+def as_name(value: object) -> tuple[str]:
+    """Return what a row is called: in a tuple, since pandas would take a text such as NA for a missing value."""
+    return (str(value).strip(),)
 
 
 def position(name: str, labels: list[str] | None, width: int, option: str) -> int:
@@ -287,18 +287,16 @@ def read_table(path: Path, options: Options, wanted: list[str] | None = None, *,
     index = index_of(frame, labels, options, wanted, factor=factor)
     left_out = {position(name, labels, width, "--drop") for name in options.drop} | {index}
     kept = [column for column in frame.columns if column not in left_out]
-    names = (
-        None
-        if index is None
-        else ["" if missing else str(value) for value, missing in zip(frame[index], frame[index].isna(), strict=True)]
-    )
+    names = None if index is None else names_of(frame[index])
     if wanted is not None and labels is not None:
         kept = [kept[at] for at in positions_of(wanted, [labels[column] for column in kept])]
     elif not factor and options.index_col != "none":
         for column in kept:
             check_id(frame, column, labels, index, refuse=options.index_col is None)
+    kinds = [dtype.kind for dtype in frame.dtypes]
     for column in kept:
-        frame[column] = as_numbers(frame[column], column, labels, names, options)
+        if kinds[column] not in "biuf":
+            frame[column] = as_numbers(frame[column], column, labels, names, options)
     single = bool(kept) and all(frame[column].dtype == np.float32 for column in kept)
     X = frame[kept].to_numpy(dtype=np.float32 if single else np.float64, na_value=np.nan)
     for row, column in np.argwhere(np.isnan(X))[:1]:
@@ -306,6 +304,12 @@ def read_table(path: Path, options: Options, wanted: list[str] | None = None, *,
     by = [] if index is None else [f"rows by {called(index, labels)}"]
     by += [] if labels is None else ["columns by the header"]
     return Input(X, names, None if labels is None else [labels[at] for at in kept], ", ".join(by) or "none")
+
+
+def names_of(values: Any) -> list[str]:
+    """Return the names of rows; what is missing has an empty one."""
+    names = [value[0] if isinstance(value, tuple) else value for value in values]
+    return ["" if missing else str(name) for name, missing in zip(names, values.isna(), strict=True)]
 
 
 def index_of(
@@ -321,19 +325,21 @@ def index_of(
     if factor and labels is not None and ID.fullmatch(labels[0]):
         return 0
     is_text = frame[0].dtype.kind not in "biuf" and len(frame) > 0
-    return 0 if is_text and not any(is_number(str(value)) for value in frame[0].dropna()) else None
+    return 0 if is_text and not any(is_number(name) for name in names_of(frame[0])) else None
 
 
 def check_id(frame: Any, column: int, labels: list[str] | None, index: int | None, *, refuse: bool) -> None:
     """Refuse, or point out, whole numbers that look like an id or a year."""
-    values = frame[column]
-    if values.dtype.kind not in "iu" or len(values) < 2:
-        return
     name = "" if labels is None else labels[column]
-    is_id = bool(labels) and bool(ID.fullmatch(name) or re.search(r"[a-z]I[Dd]$", name)) and values.is_unique
-    is_year = bool(labels) and bool(YEAR.fullmatch(name)) and bool(values.between(1000, 2999).all())
-    counts = index is None and column == 0 and frame.shape[1] > 1 and len(values) > 2 and (values.diff()[1:] == 1).all()
-    if not (is_id or is_year or counts):
+    called_id = labels is not None and bool(ID.fullmatch(name) or re.search(r"[a-z]I[Dd]$", name))
+    called_year = labels is not None and bool(YEAR.fullmatch(name))
+    first = index is None and column == 0 and frame.shape[1] > 1
+    values = frame[column] if called_id or called_year or first else None
+    if values is None or values.dtype.kind not in "iu" or len(values) < 2:
+        return
+    is_id = called_id and values.is_unique
+    is_year = called_year and bool(values.between(1000, 2999).all())
+    if not (is_id or is_year or (first and len(values) > 2 and (values.diff()[1:] == 1).all())):
         return
     what = "years" if is_year else "an id, which is no measurement"
     found = f"{called(column, labels)} looks like {what}: {', '.join(map(str, values[:3]))}, ..."
@@ -348,9 +354,7 @@ def check_id(frame: Any, column: int, labels: list[str] | None, index: int | Non
 
 
 def as_numbers(values: Any, column: int, labels: list[str] | None, names: list[str] | None, options: Options) -> Any:
-    """Return a column of numbers, or refuse it: its first value that is none."""
-    if values.dtype.kind in "biuf":
-        return values
+    """Return a column of other objects as numbers, or refuse it: its first value that is none."""
     texts, missing = values.astype(str), values.isna()
     wrong = [not (gone or is_number(text)) for text, gone in zip(texts, missing, strict=True)]
     if True not in wrong and values.dtype.kind == "O":  # such as decimal.Decimal

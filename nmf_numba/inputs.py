@@ -19,7 +19,7 @@ from nmf_numba.frames import Input
 from nmf_numba.names import positions_of
 from nmf_numba.problem import Matrix
 
-NUMBER = rb"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)"
+NUMBER = rb"[-+]?(?:(?:\d++\.?+\d*+|\.\d++)(?:[eE][-+]?\d++)?+|(?i:nan|infinity|inf))"
 BLOCK = 1 << 24  # bytes of lines that are checked at once
 
 
@@ -61,23 +61,25 @@ def check_mtx_lines(path: Path, layout: str, field: str) -> None:
 
     SciPy 1.17 reads column 1 and the value 0.9 from "1 1.9 0.5", and crashes where the last line ends in "0.5E-".
     """
-    index = rb"\d+[ \t]+\d+" if layout == "coordinate" else b""
-    value = {"pattern": b"", "integer": rb"[-+]?\d+", "unsigned-integer": rb"\d+"}.get(field, rb"(?:%b)" % NUMBER)
-    entry = rb"[ \t]+".join(part for part in (index, value) if part)
-    wrong = re.compile(rb"^(?![ \t]*(?:%b)?[ \t\r]*$).*" % entry, re.MULTILINE | re.IGNORECASE)
+    index = rb"\d++[ \t]++\d++" if layout == "coordinate" else b""
+    value = {"pattern": b"", "integer": rb"[-+]?\d++", "unsigned-integer": rb"\d++"}.get(field, NUMBER)
+    entry = rb"[ \t]++".join(part for part in (index, value) if part)
+    right = re.compile(rb"(?:[ \t]*+(?:%b)?+[ \t\r]*+\n)*+" % entry)  # possessive: nothing is tried twice
     opener: Callable[..., Any] = gzip.open if path.suffix.lower() == ".gz" else open
     with opener(path, "rb") as file:
         head = itertools.takewhile(lambda line: line.startswith(b"%") or not line.strip(), file)
         n_lines = sum(1 for _ in head) + 1  # that of the sizes too, which mminfo has read
         while lines := file.readlines(BLOCK):
-            found = wrong.search(b"".join(lines))
-            if found:
-                at = n_lines + found.string.count(b"\n", 0, found.start()) + 1
-                expected = "two whole numbers" if layout == "coordinate" else ""
-                expected += " and " if expected and value else ""
-                expected += {"pattern": "", "integer": "an integer"}.get(field, "a number")
-                text = found.group().decode(errors="backslashreplace").strip()
-                raise ValueError(f"line {at} must be {expected}. Found {text[:60]!r}")
+            block = b"".join(lines) + (b"" if lines[-1].endswith(b"\n") else b"\n")
+            found = right.match(block)
+            if found is None or found.end() < len(block):
+                start = 0 if found is None else found.end()
+                at = n_lines + block.count(b"\n", 0, start) + 1
+                text = block[start : block.index(b"\n", start)].decode(errors="backslashreplace").strip()
+                numbers = {"pattern": "", "integer": "an integer", "unsigned-integer": "an integer"}
+                parts = ["two whole numbers"] if index else []
+                parts += [numbers.get(field, "a number")] if value else []
+                raise ValueError(f"line {at} must be {' and '.join(parts)}. Found {text[:60]!r}")
             n_lines += len(lines)
 
 

@@ -365,7 +365,7 @@ def test_an_array_is_matched_by_position_and_that_is_said(capsys: pytest.Capture
     assert main(["transform", "model.npz", "new.npy"]) == 0
     assert "written to    W: new-W-2.npy\n" in capsys.readouterr().out
     assert main(["transform", "model.npz", "new.npy", "--out", "w.csv"]) == 0
-    np.testing.assert_array_equal(pd.read_csv("w.csv").to_numpy(), np.load("new-W.npy"))
+    np.testing.assert_allclose(pd.read_csv("w.csv").to_numpy(), np.load("new-W.npy"), rtol=1e-12)
     capsys.readouterr()
     assert "--out must end in .npy, .npz, .csv. Found 'w.txt'." in refusal(
         capsys, "transform", "model.npz", "new.npy", "--out", "w.txt"
