@@ -424,7 +424,7 @@ def make_parser() -> Parser:
     fit.set_defaults(command=run_fit)
     add_shared(fit, tol=DEFAULT.tol, max_iter=DEFAULT.max_iter)
     add = fit.add_argument
-    add("--solver", default="cd", metavar="NAME", help=f"{' or '.join(SOLVERS)}; default: cd")
+    add("--solver", default="cd", metavar="NAME", help=f"{', '.join(SOLVERS)}; default: cd")
     add("--no-update-H", dest="update_H", action="store_false", help="keep H and find W")
     add("--engine", default="numba", metavar="NAME", help=f"{' or '.join(validation.ENGINES)}; default: numba")
     add("--out", metavar="FILE.npz", help="write W, H and how they were made: a model")
