@@ -48,7 +48,7 @@ def check_options(arguments: argparse.Namespace, **known: Any) -> None:
     """Refuse parameters out of range and files that can't be read, before anything is read."""
     options = vars(arguments) | known
     Options.of(options).checked()
-    if options.get("n_components") is not None:
+    if options["n_components"] != "warn":
         validation.check_n_components(options["n_components"], 1, given=None)
     check_input(arguments.input, "X", table_options(arguments))
     update_H = options.get("update_H", True)
@@ -94,7 +94,6 @@ def run_fit(arguments: argparse.Namespace) -> None:
     data, dtype = read_data(arguments)
     options = vars(arguments)
     parameters = {name: options[name] for name in (*SHARED, "update_H", "solver", "engine")}
-    parameters["n_components"] = components(arguments, data)
     if parameters["random_state"] is None:  # draw it here, so that the fit can be done again
         parameters["random_state"] = int(np.random.default_rng().integers(2**32))
     start = {name: read_factor(options[name], name, dtype) for name in ("W", "H")}
@@ -148,18 +147,6 @@ def read_data(arguments: argparse.Namespace, wanted: list[str] | None = None) ->
     return data, np.float32 if data.X.dtype.kind == "f" and data.X.dtype.itemsize == 4 else np.float64
 
 
-def components(arguments: argparse.Namespace, data: Input) -> int | str:
-    """Return -k; a warning says that it was not given."""
-    if arguments.n_components is not None:
-        return arguments.n_components  # type: ignore[no-any-return]
-    if arguments.H is None and data.X.ndim == 2:
-        say_warning(
-            f"-k was not given, so there are as many components as features, {data.X.shape[1]}. Pass -k with a number, "
-            "or -k auto to keep all."
-        )
-    return "auto"
-
-
 def fit(
     arguments: argparse.Namespace, data: Input, parameters: dict[str, Any], start: dict[str, Any], files: dict[str, Any]
 ) -> nmf_numba.Factorization:
@@ -168,6 +155,7 @@ def fit(
     before = time.perf_counter()
     result = nmf_numba.fit(data.X, **start, **parameters, verbose=verbose, trace=arguments.trace)
     made = {"input": arguments.input, "seconds": time.perf_counter() - before} | files
+    made["n_components"] = len(result.H)
     return dataclasses.replace(
         result,
         parameters=result.parameters | parameters | made,
@@ -278,7 +266,6 @@ def run_compare(arguments: argparse.Namespace) -> None:
     data, dtype = read_data(arguments)
     start = {name: read_factor(getattr(arguments, name), name, dtype) for name in ("W", "H")}
     parameters = {name: getattr(arguments, name) for name in SHARED}
-    parameters["n_components"] = components(arguments, data)
     comparison = nmf_numba.compare(data.X, **start, **parameters, solvers=solvers, engines=engines)
     print(comparison.table())
     print("\nTo 10 %: until the objective is at most 1.1 times the best that any run has found. Seconds are those of")
@@ -362,7 +349,14 @@ def add_shared(parser: argparse.ArgumentParser, *, tol: float, max_iter: int) ->
     add = parser.add_argument
     add("input", metavar="INPUT", help=f"a data set ({', '.join(DATASETS)}), or a file: {', '.join(SUFFIXES)}")
     default = "H's if --H is used, else as many as features, with a warning"
-    add("-k", "--n-components", type=text_or_integer, metavar="K", help=f"components; default: {default}")
+    add(
+        "-k",
+        "--n-components",
+        type=text_or_integer,
+        default="warn",
+        metavar="K",
+        help=f"components; default: {default}",
+    )
     losses = ", ".join(validation.BETA)
     add(
         "--beta-loss",

@@ -331,6 +331,8 @@ def test_components_left_out(capsys: pytest.CaptureFixture[str], command: str) -
     more = ["--out", "out.npz"] if command == "fit" else ["--figure", "out.png"]
     assert main([command, "x.npy", "--max-iter", "2", *more]) == 0
     assert f"warning: n_components was not given, so all {X.shape[1]} features are kept" in capsys.readouterr().err
+    assert main([command, "x.npy", "-k", "auto", "--max-iter", "2", "--tol", "0", *more, "--overwrite"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.filterwarnings("ignore:n_components was not given:FutureWarning")
@@ -484,16 +486,6 @@ def test_a_terminal_shows_progress(capsys: pytest.CaptureFixture[str], monkeypat
     assert "20/20" in capsys.readouterr().err
     assert main([*argv, "-q"]) == 0
     assert capsys.readouterr() == ("", "")
-
-
-def test_forgetting_k_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    argv = ["x.npy", "--max-iter", "1", "--tol", "0", "--random-state", "0"]
-    for command in (["fit", "--engine", "reference"], ["compare", "--engines", "reference"]):
-        assert main([*command, *argv]) == 0
-        err = capsys.readouterr().err
-        assert "warning: -k was not given, so there are as many components as features, 4. Pass -k with a" in err
-        assert main([*command, *argv, "-k", "auto"]) == 0
-        assert capsys.readouterr().err == ""
 
 
 def test_every_option_is_checked_before_anything_is_read(
