@@ -294,7 +294,7 @@ def prepare(X: Any, options: Options) -> Run:
         validation.check_scale(largest, "X", X.dtype, degree)
         validation.check_above_floor(largest, solver.least_X(problem), solver.title)
     validation.check_penalties((problem.l1_W, problem.l1_H, problem.l2_W, problem.l2_H), X.dtype)
-    if options.every == "coordinate" and type(solver).coordinates is Solver.coordinates:
+    if options.every == "coordinate" and not solver.by_coordinate():
         validation.refuse_coordinates(solver.name)
     if options.resume is not None:
         state = options.resume.state_for(X, solver, given)

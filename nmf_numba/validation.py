@@ -26,7 +26,7 @@ Init = Literal["auto", "random", "nndsvd", "nndsvda", "nndsvdar", "custom"]
 Engine = Literal["numba", "reference"]
 Every = Literal["iteration", "half", "coordinate"]
 Stopping = Literal["kkt", "scikit-learn"]
-SolverName = Literal["cd", "mu", "mm", "mue"]
+SolverName = Literal["cd", "ahals", "ehals", "mu", "mm", "mue"]
 Same = Literal["same"]
 Rank = Literal["auto"]
 
@@ -189,8 +189,8 @@ def check_installed(module: str, what: str) -> None:
 def refuse_coordinates(solver: str) -> None:
     """Say that a solver does not renew one entry at a time."""
     raise ValueError(
-        f"every = 'coordinate' is not for solver {solver!r}, which renews whole matrices at once. Use solver='cd', or "
-        "every='half'."
+        f"every = 'coordinate' is not for solver {solver!r}, which does more than update one entry after the other. "
+        "Use solver='cd', or every='half'."
     )
 
 

@@ -117,6 +117,7 @@ def make_arguments(names, rng, n_rows, n_features, n_components, dtype, positive
         "beta": beta,
         "least": float(rng.choice(LEAST)),
         "order": rng.permutation(n_components),
+        "sweeps": (int(rng.integers(1, 4)), float(rng.choice([0.0, 0.8]))),
         "update_H": bool(rng.random() < 0.8),
         "bounds": np.unique([0, *rng.integers(0, n_rows + 1, rng.integers(0, 4)), n_rows]).astype(np.int64),
     }
@@ -266,7 +267,7 @@ def test_row_passes_beyond_one_block(beta, shape, dtype):
     calls = [(reference, kernels, (denominator, beta, (0.1, 0.2, 1 / max(1, 2 - beta, beta - 1)), True))]
     if beta == 2:
         reference, _, kernels = MODULES["nmf_numba.solvers.hals"]
-        calls.append((reference, kernels, ((Ht.T @ Ht), 0.1, np.arange(3))))
+        calls.append((reference, kernels, ((Ht.T @ Ht), 0.1, np.arange(3), (2, 0.8))))
     for name, arrays in {"dense": (X,), "csr": (stored.indptr, stored.indices, stored.data)}.items():
         for bounds in (np.array([0, shape[0]]), np.array([0, 2, 2, shape[0]])):
             reference, _, kernels = MODULES["nmf_numba.gradient"]

@@ -85,7 +85,7 @@ def test_falls_at_every_iteration(solver: str, beta: float, penalty: dict[str, f
     found = totals(X, 500, solver=solver, beta_loss=beta, **penalty)
     assert_descends(found)
     assert found[0] > found[1] > found[5] > found[50]
-    assert found[500] <= found[50]
+    assert found[500] <= found[50] * (1 + ROUNDING)
 
 
 @each_claim

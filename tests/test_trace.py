@@ -247,6 +247,7 @@ def test_coordinates_are_exact_minimisers(layout: str) -> None:
         ({"every": "row"}, "every"),
         ({"every": "coordinate"}, "every = 'coordinate' needs engine='reference'"),
         ({"every": "coordinate", "engine": "reference", "solver": "mu"}, "every = 'coordinate' is not for solver 'mu'"),
+        ({"every": "coordinate", "engine": "reference", "solver": "ehals"}, "is not for solver 'ehals'"),
         ({"max_time": -1}, "max_time"),
         ({"n_threads": 0}, "n_threads"),
         ({"n_threads": 10**6}, "is more than the"),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from nmf_numba.solvers.hals.solver import HALS
-from nmf_numba.solvers.mu.solver import MultiplicativeUpdates
+from nmf_numba.solvers.hals.solver import HALS, AcceleratedHALS, ExtrapolatedHALS
+from nmf_numba.solvers.mu.solver import ExactUpdates, ExtrapolatedUpdates, MultiplicativeUpdates
 from nmf_numba.solvers.solver import Solver
 
 SOLVERS: dict[str, Solver] = {
     solver.name: solver
     for solver in (
         HALS(),
+        AcceleratedHALS(),
+        ExtrapolatedHALS(),
         MultiplicativeUpdates(),
-        MultiplicativeUpdates(exact=True),
-        MultiplicativeUpdates(extrapolation=True),
+        ExactUpdates(),
+        ExtrapolatedUpdates(),
     )
 }

@@ -135,6 +135,10 @@ class Solver(abc.ABC):
         """Do one iteration in plain Python and yield every entry as it is updated, if the solver works that way."""
         raise NotImplementedError
 
+    def by_coordinate(self) -> bool:
+        """Return whether `coordinates` can show an iteration."""
+        return type(self).coordinates is not Solver.coordinates
+
     def start_of_W(self, problem: Problem, n_components: int) -> float:
         """Return the value that W has everywhere at the start of a fit with a given H that stays."""
         return math.sqrt(mean_of(problem.X) / n_components)

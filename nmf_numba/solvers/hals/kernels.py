@@ -1,7 +1,7 @@
 """HALS in compiled loops. The equations are in reference.py; this file says only how the loops differ.
 
 Blocks of rows outside, then components, then the rows of a block: (1) couples the components of one row, never two
-rows. So 80 rows at a time go through X Ht, the sweep and their share of W'X and W'W while they are in cache, and the
+rows. So 80 rows at a time go through X Ht, the sweeps and their share of W'X and W'W while they are in cache, and the
 row pass reads X once. Each chunk of rows has sums of its own: the result does not depend on the number of threads.
 """
 
@@ -17,43 +17,81 @@ PANEL = 1000  # columns of X that are multiplied with W' before the next: they s
 
 
 @kernel
-def sweep(W, gram, cross, l1, order):
-    """(1) on some rows, 80 side by side, so that the inner loop vectorises: row by row it would be a horizontal sum.
+def sweep_block(Wt, gradient, constant, ordered, n, violation):
+    """(1) on n rows side by side, up to BLOCK, so that the inner loop vectorises: row by row it would be a sum.
 
     The contribution of all other components to a gradient is one matrix product, for ROWS components at a time; within
-    such a group, components are updated one by one. cross may be transposed: slices with a step of 1 have one type for
-    Numba whether they are or not, so this is compiled once.
+    such a group, components are updated one by one. constant is the part of the gradient that W has no part in,
+    violation that of the rows before.
+    """
+    n_components, zero = len(Wt), Wt.dtype.type(0)
+    for begin in range(0, n_components, ROWS):
+        end = min(begin + ROWS, n_components)
+        for p in range(begin, end):
+            for r in range(BLOCK):
+                gradient[p, r] = constant[p, r]
+        product(gradient[begin:end], ordered[begin:end, :begin], Wt[:begin], True)  # updated already; gram is symmetric
+        product(gradient[begin:end], ordered[begin:end, end:], Wt[end:], True)  # still to come
+        for p in range(begin, end):
+            w, g, curvature, share = Wt[p], gradient[p], ordered[p, p], zero  # share: of the violation
+            for s in range(begin, end):
+                for r in range(BLOCK):  # rows beyond n are ignored: a fixed length vectorises
+                    g[r] += ordered[p, s] * Wt[s, r]
+            for r in range(n):
+                share += abs(min(g[r], zero) if w[r] == 0 else g[r])
+            if curvature != 0:
+                for r in range(n):
+                    w[r] = max(w[r] - g[r] / curvature, zero)  # (1)
+            violation += share
+    return violation
+
+
+@kernel
+def extrapolate_block(Wt, before, gradient, constant, ordered, extrapolation):
+    """(2) on BLOCK rows side by side. before, the rows before the sweeps, and gradient are overwritten."""
+    n_components, zero, half = len(Wt), Wt.dtype.type(0), Wt.dtype.type(0.5)
+    further, change = np.empty((n_components, BLOCK), Wt.dtype), np.zeros(BLOCK, Wt.dtype)
+    for p in range(n_components):
+        for r in range(BLOCK):
+            further[p, r] = max(Wt[p, r] + extrapolation * (Wt[p, r] - before[p, r]), zero)  # (2)
+            before[p, r] = half * (before[p, r] + further[p, r])  # halfway from here on
+            gradient[p, r] = constant[p, r]
+    product(gradient, ordered, before, True)
+    for p in range(n_components):
+        for r in range(BLOCK):
+            change[r] += (further[p, r] - before[p, r]) * gradient[p, r]  # half the change of the objective
+    for p in range(n_components):
+        for r in range(BLOCK):
+            Wt[p, r] = further[p, r] if change[r] < 0 else Wt[p, r]
+
+
+@kernel
+def update_rows(W, gram, cross, l1, order, sweeps):
+    """Sweeps and (2) on some rows, 80 at a time, transposed so that these lie side by side.
+
+    cross may be transposed: slices with a step of 1 have one type for Numba whether they are or not, so this is
+    compiled once.
     """
     n_rows, n_components = W.shape
-    zero, l1, violation = W.dtype.type(0), W.dtype.type(l1), 0.0
+    n_sweeps, extrapolation = sweeps
+    l1, violation = W.dtype.type(l1), 0.0
     ordered = np.empty((n_components, n_components), gram.dtype)  # gram in the order of the sweep
     for p in range(n_components):
         for s in range(n_components):
             ordered[p, s] = gram[order[p], order[s]]
-    Wt, gradient = np.zeros((n_components, BLOCK), W.dtype), np.zeros((n_components, BLOCK), W.dtype)
+    buffers = np.zeros((4, n_components, BLOCK), W.dtype)
+    Wt, before, gradient, constant = buffers[0], buffers[1], buffers[2], buffers[3]
     for first in range(0, n_rows, BLOCK):
         n = min(BLOCK, n_rows - first)
         for p in range(n_components):
             for r in range(n):
-                gradient[p, r] = l1 - cross[first + r, order[p]]
-                Wt[p, r] = W[first + r, order[p]]
-        for begin in range(0, n_components, ROWS):
-            end = min(begin + ROWS, n_components)
-            product(
-                gradient[begin:end], ordered[begin:end, :begin], Wt[:begin], True
-            )  # updated already; gram is symmetric
-            product(gradient[begin:end], ordered[begin:end, end:], Wt[end:], True)  # still to come
-            for p in range(begin, end):
-                w, g, curvature, share = Wt[p], gradient[p], ordered[p, p], zero  # share: of the violation
-                for s in range(begin, end):
-                    for r in range(BLOCK):  # rows beyond n are ignored: a fixed length vectorises
-                        g[r] += ordered[p, s] * Wt[s, r]
-                for r in range(n):
-                    share += abs(min(g[r], zero) if w[r] == 0 else g[r])
-                if curvature != 0:
-                    for r in range(n):
-                        w[r] = max(w[r] - g[r] / curvature, zero)  # (1)
-                violation += share
+                constant[p, r] = l1 - cross[first + r, order[p]]
+                Wt[p, r] = before[p, r] = W[first + r, order[p]]
+        violation = sweep_block(Wt, gradient, constant, ordered, n, violation)
+        for _ in range(1, n_sweeps):
+            sweep_block(Wt, gradient, constant, ordered, n, 0.0)
+        if extrapolation > 0:
+            extrapolate_block(Wt, before, gradient, constant, ordered, W.dtype.type(extrapolation))
         for r in range(n):
             for p in range(n_components):
                 W[first + r, order[p]] = Wt[p, r]
@@ -61,7 +99,7 @@ def sweep(W, gram, cross, l1, order):
 
 
 @parallel
-def row_pass_dense(W, X, Ht, gram, l1, order, bounds):
+def row_pass_dense(W, X, Ht, gram, l1, order, sweeps, bounds):
     """Chunks of rows in parallel, each a block of rows at a time, with sums of its own."""
     n_chunks, n_components = len(bounds) - 1, W.shape[1]
     violations, WtX = np.zeros(n_chunks), np.empty((n_chunks, n_components, X.shape[1]), W.dtype)
@@ -72,9 +110,9 @@ def row_pass_dense(W, X, Ht, gram, l1, order, bounds):
         buffer = np.empty((BLOCK, n_components), W.dtype)
         for start in range(bounds[c], bounds[c + 1], BLOCK):
             stop = min(start + BLOCK, bounds[c + 1])
-            rows, X_rows, cross = W[start:stop], X[start:stop], buffer[: stop - start : 1]  # a step: see sweep
+            rows, X_rows, cross = W[start:stop], X[start:stop], buffer[: stop - start : 1]  # a step: see update_rows
             product(cross, X_rows, Ht, False)
-            violations[c] += sweep(rows, gram, cross, l1, order)
+            violations[c] += update_rows(rows, gram, cross, l1, order, sweeps)
             for left in range(0, X.shape[1], PANEL):
                 right = left + PANEL
                 product(WtX[c][:, left:right], rows.T, X_rows[:, left:right], True)
@@ -83,7 +121,7 @@ def row_pass_dense(W, X, Ht, gram, l1, order, bounds):
 
 
 @parallel
-def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, bounds):
+def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, sweeps, bounds):
     """The same with what X stores of each row."""
     n_chunks, n_components = len(bounds) - 1, W.shape[1]
     violations, XtW = np.zeros(n_chunks), empty_sums(n_chunks, len(Ht), n_components, W)
@@ -94,12 +132,12 @@ def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, bounds):
         buffer = np.empty((BLOCK, n_components), W.dtype)
         for start in range(bounds[c], bounds[c + 1], BLOCK):
             stop = min(start + BLOCK, bounds[c + 1])
-            rows, cross = W[start:stop], buffer[: stop - start : 1]  # a step: see sweep
+            rows, cross = W[start:stop], buffer[: stop - start : 1]  # a step: see update_rows
             fill(cross, 0)
             for i in range(start, stop):
                 begin, end = indptr[i], indptr[i + 1]
                 gather(cross[i - start], indices[begin:end], data[begin:end], Ht)
-            violations[c] += sweep(rows, gram, cross, l1, order)
+            violations[c] += update_rows(rows, gram, cross, l1, order, sweeps)
             for i in range(start, stop):
                 begin, end = indptr[i], indptr[i + 1]
                 scatter(XtW[c], indices[begin:end], data[begin:end], W[i])
@@ -108,13 +146,13 @@ def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, bounds):
 
 
 @parallel
-def update(W, gram, cross, l1, order):
+def update(W, gram, cross, l1, order, sweeps):
     """Chunks of rows in parallel, each with a violation of its own."""
     bounds = bounds_of(W)
     violations, total = np.empty(len(bounds) - 1), 0.0
     for c in prange(len(bounds) - 1):
         start, stop = bounds[c], bounds[c + 1]
-        violations[c] = sweep(W[start:stop], gram, cross[start:stop:1], l1, order)
+        violations[c] = update_rows(W[start:stop], gram, cross[start:stop:1], l1, order, sweeps)
     for c in range(len(violations)):
         total += violations[c]
     return total

@@ -4,12 +4,17 @@ With H fixed, gram = H H' + l2 I and cross = X H', column t of W has a closed-fo
 
     W[:, t] <- max(0, W[:, t] - g / gram[t, t]),     g = W gram[:, t] - cross[:, t] + l1            (1)
 
-Columns go one after the other: column t sees the columns already updated.
+Columns go one after the other: column t sees the columns already updated. A sweep over all columns is cheap beside
+cross, which reads X: it may be repeated. Then the change may be overdone, in every row in which the objective is
+still not higher than before the sweeps:
 
-The row pass updates W by (1) and, at once, adds up what H needs: X'W and W'W. These are H's own cross and gram
+    W <- max(0, W + extrapolation * (W - W before the sweeps))                                      (2)
+
+The row pass updates W by (1) and (2) and, at once, adds up what H needs: X'W and W'W. These are H's own cross and gram
 (before the penalties), so `update` with them updates H too. Here Ht is H transposed, (n_features, n_components).
 
-Source: Cichocki and Phan (2009), the Fast HALS algorithm. Derivation: notes.md beside this file.
+Sources: Cichocki and Phan (2009), the Fast HALS algorithm; Gillis and Glineur (2012), more than one sweep.
+Derivation: notes.md beside this file.
 """
 
 from itertools import pairwise
@@ -22,21 +27,29 @@ def gram(Ht, l2):
     return Ht.T @ Ht + l2 * np.eye(Ht.shape[1], dtype=Ht.dtype)
 
 
-def update(W, gram, cross, l1, order):
-    """Update W in place by one sweep of (1) and return the violation of the optimality conditions.
+def update(W, gram, cross, l1, order, sweeps):
+    """Update W in place by sweeps of (1), then (2), and return the violation of the optimality conditions.
 
     W : (n_rows, n_components), changed in place, non-negative
     gram : (n_components, n_components)
     cross : (n_rows, n_components)
     order : (n_components,), the order in which the components are updated
+    sweeps : (n_sweeps, extrapolation), how often, and how far beyond
     """
-    violation = 0.0
-    for t in order:
-        gradient = W @ gram[:, t] - cross[:, t] + l1  # (n_rows,)
-        at_bound = W[:, t] == 0  # there only a negative gradient can help
-        violation += np.abs(np.where(at_bound, np.minimum(gradient, 0), gradient)).sum(dtype=np.float64)
-        if gram[t, t] != 0:
-            W[:, t] = np.maximum(W[:, t] - gradient / gram[t, t], 0)  # (1)
+    (n_sweeps, extrapolation), before, violation = sweeps, W.copy(), 0.0
+    for number in range(n_sweeps):
+        for t in order:
+            gradient = W @ gram[:, t] - cross[:, t] + l1  # (n_rows,)
+            if number == 0:
+                at_bound = W[:, t] == 0  # there only a negative gradient can help
+                violation += np.abs(np.where(at_bound, np.minimum(gradient, 0), gradient)).sum(dtype=np.float64)
+            if gram[t, t] != 0:
+                W[:, t] = np.maximum(W[:, t] - gradient / gram[t, t], 0)  # (1)
+    if extrapolation > 0:
+        further = np.maximum(W + W.dtype.type(extrapolation) * (W - before), 0)  # (2)
+        gradient = (before + further) / 2 @ gram - cross + l1  # halfway: times the step, it is the exact change
+        kept = ((further - before) * gradient).sum(axis=1) < 0
+        W[kept] = further[kept]
     return violation
 
 
@@ -50,7 +63,7 @@ def entries(W, gram, cross, l1, order):
             yield t, i, gradient, gram[t, t], old
 
 
-def row_pass_dense(W, X, Ht, gram, l1, order, bounds):
+def row_pass_dense(W, X, Ht, gram, l1, order, sweeps, bounds):
     """Update W in place, chunk of rows by chunk of rows. Return of each chunk the violation, W'X and W'W.
 
     W : (n_rows, n_components), changed in place, non-negative
@@ -62,13 +75,13 @@ def row_pass_dense(W, X, Ht, gram, l1, order, bounds):
     violations, WtX, WtW = [], [], []
     for start, stop in pairwise(bounds):
         rows, X_rows = W[start:stop], X[start:stop]
-        violations.append(update(rows, gram, X_rows @ Ht, l1, order))
+        violations.append(update(rows, gram, X_rows @ Ht, l1, order, sweeps))
         WtX.append(rows.T @ X_rows)  # with the new rows
         WtW.append(rows.T @ rows)
     return np.array(violations), np.array(WtX), np.array(WtW)
 
 
-def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, bounds):
+def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, sweeps, bounds):
     """The same row pass for an X in compressed sparse row format. Return violation, X'W and W'W of each chunk.
 
     Row i of X holds data[p] in column indices[p], for p from indptr[i] to indptr[i + 1]; its other entries are zero
@@ -80,7 +93,7 @@ def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, bounds):
         for i in range(start, stop):
             for p in range(indptr[i], indptr[i + 1]):
                 cross[i - start] += data[p] * Ht[indices[p]]
-        violations.append(update(rows, gram, cross, l1, order))
+        violations.append(update(rows, gram, cross, l1, order, sweeps))
         XtW.append(np.zeros_like(Ht))
         for i in range(start, stop):
             for p in range(indptr[i], indptr[i + 1]):

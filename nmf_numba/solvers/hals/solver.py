@@ -1,15 +1,16 @@
-"""HALS as a solver: composes reference.py's or kernels.py's functions."""
+"""HALS as three solvers with different options: composes reference.py's or kernels.py's functions."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nmf_numba import validation
 from nmf_numba.problem import Float, Problem, twin
 from nmf_numba.solvers.solver import Coordinate, RowPassSolver, State, Sums
 
@@ -43,13 +44,38 @@ class HALS(RowPassSolver):
     ----------
     shuffle : bool, default False
         Update the components in a random order, a new one for each half of an iteration.
+    sweeps : int >= 1 or None, default 1
+        How often all components of W are updated before H is, and those of H before W is. None: 2 for a CSR; for a
+        dense X n_features / (2 n_components), but from 4 to 8. The violation is that of the first sweep.
+    extrapolation : float from 0 to 1, default 0
+        How far each half goes beyond its last sweep, in multiples of the change by its sweeps. A row goes there only
+        if the objective is then lower than before the sweeps. If H stays, W does not go beyond its sweeps.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An option is out of range, or has the wrong type.
+
+    Examples
+    --------
+    >>> from nmf_numba import fit
+    >>> from nmf_numba.datasets import load_digits
+    >>> from nmf_numba.solvers.hals.solver import HALS
+    >>> options = {"init": "random", "random_state": 0, "max_iter": 30, "tol": 0, "trace": 30}
+    >>> for solver in (HALS(), HALS(sweeps=4), HALS(sweeps=4, extrapolation=0.7)):
+    ...     print(f"{fit(load_digits().X, 10, solver=solver, **options).trace.objective[-1]:.4g}")
+    3.765e+05
+    3.734e+05
+    3.642e+05
     """
 
     shuffle: bool = False
+    sweeps: int | None = 1
+    extrapolation: float = 0.0
 
     name = "cd"
     title = "HALS, coordinate descent"
-    sources = (
+    sources: ClassVar[tuple[str, ...]] = (
         "A. Cichocki and A.-H. Phan (2009), Fast local algorithms for large scale nonnegative matrix and tensor "
         "factorizations, IEICE Transactions on Fundamentals E92-A(3), 708-721. doi:10.1587/transfun.E92.A.708",
         "N. Gillis and F. Glineur (2012), Accelerated multiplicative updates and hierarchical ALS algorithms for "
@@ -57,12 +83,18 @@ class HALS(RowPassSolver):
     )
     stopping = "violation"
 
+    def __post_init__(self) -> None:
+        if self.sweeps is not None:
+            validation.check_integer("sweeps", self.sweeps, low=1, accepted="an integer >= 1, or None")
+        accepted = "a number from 0 to 1"
+        validation.check_number("extrapolation", self.extrapolation, low=0, high=1, accepted=accepted)
+
     def supports(self, problem: Problem) -> str | None:
         """Only the Frobenius loss is quadratic in one entry."""
         return None if problem.beta == 2 else f"beta_loss = {problem.beta}, only 'frobenius'. Use solver='mu'."
 
     def descends(self, problem: Problem) -> bool:
-        """Every step is an exact minimisation."""
+        """Every step is an exact minimisation; beyond it goes only what does not rise above where the sweeps began."""
         return self.supports(problem) is None
 
     def start_of_W(self, problem: Problem, n_components: int) -> float:
@@ -82,14 +114,26 @@ class HALS(RowPassSolver):
             return np.asarray(state.rng.permutation(n_components), np.int64)
         return _in_turn(n_components)
 
+    def _sweeps(self, problem: Problem, Ht: Float) -> tuple[int, float]:
+        """Return how often to sweep, and how far beyond: not at all for an H that stays, since W then has a minimum.
+
+        The number must not depend on the rows of X at hand: any split of them gives the same W.
+        """
+        extrapolation = float(self.extrapolation) if problem.update_H else 0.0
+        if self.sweeps is not None:
+            return int(self.sweeps), extrapolation
+        n_features, n_components = Ht.shape
+        return 2 if problem.layout == "csr" else max(4, min(8, n_features // (2 * n_components))), extrapolation
+
     def row_pass(self, problem: Problem, state: State) -> Sums:
         """Sweep W; the sums are H's cross X'W and gram W'W, without penalties."""
-        twin, order = self.functions(problem), self._order(state)
+        twin, order, sweeps = self.functions(problem), self._order(state), self._sweeps(problem, state.Ht)
         if isinstance(state, HALSState) and state.cross is not None:
-            return Sums(twin.update(state.W, state.gram, state.cross, problem.l1_W, order), ())
+            return Sums(twin.update(state.W, state.gram, state.cross, problem.l1_W, order, sweeps), ())
         row_pass = twin.row_pass_dense if problem.layout == "dense" else twin.row_pass_csr
         gram, bounds = twin.gram(state.Ht, problem.l2_W), problem.bounds(state.W.shape[1])
-        violations, cross, gram = row_pass(state.W, *problem.arrays, state.Ht, gram, problem.l1_W, order, bounds)
+        more = gram, problem.l1_W, order, sweeps, bounds
+        violations, cross, gram = row_pass(state.W, *problem.arrays, state.Ht, *more)
         sums = Sums.of_chunks(sum(violations.tolist()), problem.engine, cross, gram)
         cross, gram = sums.arrays
         return Sums(sums.violation, (cross.T if problem.layout == "dense" else cross, gram))
@@ -99,7 +143,12 @@ class HALS(RowPassSolver):
         cross, gram = sums.arrays
         if problem.l2_H:
             gram = gram + np.diag(np.full(len(gram), problem.l2_H, gram.dtype))
-        return float(self.functions(problem).update(state.Ht, gram, cross, problem.l1_H, self._order(state)))
+        more = problem.l1_H, self._order(state), self._sweeps(problem, state.Ht)
+        return float(self.functions(problem).update(state.Ht, gram, cross, *more))
+
+    def by_coordinate(self) -> bool:
+        """One sweep, and nothing beyond it."""
+        return self.sweeps == 1 and self.extrapolation == 0
 
     def coordinates(self, problem: Problem, state: State) -> Iterator[Coordinate]:
         """(1) of reference.py, entry by entry: components outside, so in the order of its equations."""
@@ -116,3 +165,28 @@ class HALS(RowPassSolver):
         entries = twin(__package__, "reference").entries(W, gram, cross, l1, self._order(state))
         for t, i, gradient, curvature, old in entries:
             yield Coordinate(factor, int(t), i, float(gradient), float(curvature), float(old), float(W[i, t]))
+
+
+@dataclasses.dataclass(frozen=True)
+class AcceleratedHALS(HALS):
+    """HALS with several sweeps of a factor before the other is updated (Gillis and Glineur 2012)."""
+
+    sweeps: int | None = None
+
+    name = "ahals"
+    title = "HALS with inner sweeps"
+
+
+@dataclasses.dataclass(frozen=True)
+class ExtrapolatedHALS(AcceleratedHALS):
+    """HALS with inner sweeps, and extrapolation beyond them (after Ang and Gillis 2019)."""
+
+    extrapolation: float = 0.7
+
+    name = "ehals"
+    title = "HALS with inner sweeps and extrapolation"
+    sources = (
+        *HALS.sources,
+        "A. M. S. Ang and N. Gillis (2019), Accelerating nonnegative matrix factorization algorithms using "
+        "extrapolation, Neural Computation 31(2), 417-439. doi:10.1162/neco_a_01157",
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -63,23 +63,22 @@ class MultiplicativeUpdates(RowPassSolver):
         equation (3) in reference.py.
     exact : bool, default False
         Minimise the majoriser with its penalties, equation (4), so that the objective falls with an L2 penalty too.
-        As `solver` it has the name 'mm'.
     extrapolation : bool, default False
         Update from where the last move points: W + a max(W - W_before, 0), with Nesterov's a, and H likewise. Every ten
-        iterations the objective is evaluated, and if it has risen the momentum begins anew. The name is 'mue'.
+        iterations the objective is evaluated, and if it has risen the momentum begins anew.
     """
 
     exponent: float | None = None
     exact: bool = False
     extrapolation: bool = False
 
-    sources = (
+    name = "mu"
+    title = "Multiplicative updates"
+    sources: ClassVar[tuple[str, ...]] = (
         "D. D. Lee and H. S. Seung (2001), Algorithms for non-negative matrix factorization, Advances in Neural "
         "Information Processing Systems 13.",
         "C. Fevotte and J. Idier (2011), Algorithms for nonnegative matrix factorization with the beta-divergence, "
         "Neural Computation 23(9), 2421-2456. doi:10.1162/NECO_a_00168",
-        "L. T. K. Hien, V. Leplat and N. Gillis (2024), Block majorization minimization with extrapolation and "
-        "application to beta-NMF. arXiv:2401.06646",
     )
     stopping = "objective"
     keeps_zeros = True
@@ -87,17 +86,6 @@ class MultiplicativeUpdates(RowPassSolver):
     def __post_init__(self) -> None:
         if self.exponent not in (None, 1):
             raise ValueError(f"exponent must be 1 or None. Found {self.exponent!r}.")
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        """What users pass as `solver`."""
-        return "mue" if self.extrapolation else "mm" if self.exact else "mu"
-
-    @property
-    def title(self) -> str:  # type: ignore[override]
-        """What it is called in text."""
-        kind = ", penalties majorised exactly" if self.exact else ""
-        return ("Extrapolated multiplicative updates" if self.extrapolation else "Multiplicative updates") + kind
 
     def supports(self, problem: Problem) -> str | None:
         """An exponent of 1 is for losses from 0 on."""
@@ -217,3 +205,28 @@ class MultiplicativeUpdates(RowPassSolver):
         with np.errstate(all="ignore"):
             Ht[:] = (A / np.where(B == 0, B.dtype.type(SMALLEST_WH), B)) ** gamma
         Ht[Ht < (FLUSH if beta <= 1 else TINIEST[Ht.dtype.char])] = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class ExactUpdates(MultiplicativeUpdates):
+    """Multiplicative updates that minimise their majoriser with its penalties."""
+
+    exact: bool = True
+
+    name = "mm"
+    title = "Multiplicative updates, penalties exactly"
+
+
+@dataclasses.dataclass(frozen=True)
+class ExtrapolatedUpdates(MultiplicativeUpdates):
+    """Multiplicative updates from where the last move points (after Hien, Leplat and Gillis 2024)."""
+
+    extrapolation: bool = True
+
+    name = "mue"
+    title = "Extrapolated multiplicative updates"
+    sources = (
+        *MultiplicativeUpdates.sources,
+        "L. T. K. Hien, V. Leplat and N. Gillis (2024), Block majorization minimization with extrapolation and "
+        "application to beta-NMF. arXiv:2401.06646",
+    )
