@@ -104,12 +104,13 @@ class Problem:
         return float(values.max()) if values.size else 0.0
 
     def times(self, Ht: Float) -> Float:
-        """Return X Ht, on the threads of kernels if X is dense and has rows for them."""
-        if self.layout == "csr" or self.engine == "reference" or len(self.bounds(Ht.shape[1])) == 2:
+        """Return X Ht, on the threads of kernels if X has rows for them."""
+        bounds = self.bounds(Ht.shape[1], sums=False)
+        if self.engine == "reference" or len(bounds) == 2:
             return np.ascontiguousarray(self.X @ Ht)
-        from nmf_numba.compiled.chunks import times  # noqa: PLC0415  (imports Numba, which takes its time)
+        from nmf_numba.compiled.chunks import times, times_csr  # noqa: PLC0415  (imports Numba, which takes its time)
 
-        product: Float = times(self.X, Ht)
+        product: Float = times(self.X, Ht) if self.layout == "dense" else times_csr(*self.arrays, Ht, bounds)
         return product
 
     @property
@@ -146,34 +147,33 @@ class Problem:
             X.indices, X.indptr = X.indices.astype(self.X.indices.dtype), X.indptr.astype(self.X.indptr.dtype)
         return dataclasses.replace(self, X=_read_only(X))
 
-    def bounds(self, n_components: int) -> NDArray[np.int64]:
-        """Return where chunks of rows begin, and where the last one ends.
+    def bounds(self, n_components: int, *, sums: bool = True) -> NDArray[np.int64]:
+        """Return where chunks of rows begin, and where the last one ends. sums: whether a chunk adds up sums for H.
 
         They depend on X and n_components alone, so the sums, which each chunk adds up on its own, do not depend on the
         number of threads. Chunks have equal numbers of stored entries, not of rows: rows of a sparse X differ in
         length. Their number is a power of two, which 2, 4, 8, ... threads share evenly.
         """
-        if n_components not in self._made:
-            self._made[n_components] = self._bounds(n_components)
-        made: NDArray[np.int64] = self._made[n_components]
+        key = n_components if sums else (n_components, "no sums")
+        if key not in self._made:
+            self._made[key] = self._bounds(n_components, sums)
+        made: NDArray[np.int64] = self._made[key]
         return made
 
     def set_bounds(self, n_components: int, bounds: list[int]) -> None:
         """Choose other chunks, to compile for several or for one."""
         self._made[n_components] = np.array(bounds, np.int64)
 
-    def _bounds(self, n_components: int) -> NDArray[np.int64]:
+    def _bounds(self, n_components: int, with_sums: bool) -> NDArray[np.int64]:
         n_samples, n_features = self.X.shape
         whole = self.layout == "dense" or self.beta not in (1, 2)  # the other losses need WH at every entry of a CSR
         cost: Any = n_samples * n_features if whole else int(self.X.indptr[-1])
         cost += n_samples * n_components  # per component
         sums = n_features * n_components * self.X.dtype.itemsize * (1 if self.beta in (1, 2) else 2)  # bytes, a chunk
-        n_chunks = min(
-            CHUNKS,
-            cost * n_components // CHUNK_WORK,
-            cost // (SUMS_SHARE["dense" if whole else "csr"] * n_features),
-            SUMS_BYTES[self.layout] // sums,
-        )
+        n_chunks = min(CHUNKS, cost * n_components // CHUNK_WORK)
+        if with_sums:
+            share = SUMS_SHARE["dense" if whole else "csr"]
+            n_chunks = min(n_chunks, cost // (share * n_features), SUMS_BYTES[self.layout] // sums)
         if n_chunks < 2:
             return np.array([0, n_samples], np.int64)
         n_chunks = 1 << int(n_chunks).bit_length() - 1

@@ -7,7 +7,7 @@ import numpy as np
 from numba import prange
 
 from nmf_numba.compiled.jit import kernel, parallel
-from nmf_numba.compiled.linear_algebra import product
+from nmf_numba.compiled.linear_algebra import gather, product
 
 CHUNK = 1024  # rows of a factor in a chunk, at least, where X is not seen
 
@@ -79,4 +79,15 @@ def times(A, B):
     bounds, C = bounds_of(A), np.empty((A.shape[0], B.shape[1]), B.dtype)
     for c in prange(len(bounds) - 1):
         product(C[bounds[c] : bounds[c + 1]], A[bounds[c] : bounds[c + 1]], B, False)
+    return C
+
+
+@parallel
+def times_csr(indptr, indices, data, B, bounds):
+    """Return A B for an A in compressed sparse row format, in chunks of rows of A."""
+    C = np.zeros((len(indptr) - 1, B.shape[1]), B.dtype)
+    for c in prange(len(bounds) - 1):
+        for i in range(bounds[c], bounds[c + 1]):
+            begin, end = indptr[i], indptr[i + 1]
+            gather(C[i], indices[begin:end], data[begin:end], B)
     return C

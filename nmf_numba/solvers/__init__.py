@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nmf_numba.solvers.ccd.solver import CyclicCoordinateDescent
 from nmf_numba.solvers.hals.solver import HALS, AcceleratedHALS, ExtrapolatedHALS
 from nmf_numba.solvers.mu.solver import ExactUpdates, ExtrapolatedUpdates, MultiplicativeUpdates
 from nmf_numba.solvers.solver import Solver
@@ -15,5 +16,6 @@ SOLVERS: dict[str, Solver] = {
         MultiplicativeUpdates(),
         ExactUpdates(),
         ExtrapolatedUpdates(),
+        CyclicCoordinateDescent(),
     )
 }

@@ -1,0 +1,136 @@
+"""Cyclic coordinate descent in compiled loops. The equations are in reference.py; this file says how the loops differ.
+
+The columns of H that a row visits are copied into a buffer with one line for each component, so that the loops over the
+visited entries are contiguous and vectorise; row and buffer stay in cache for all sweeps. Rows do not depend on each
+other, so the result does not depend on chunks or threads. Most of the time goes into one division for each component
+and visited entry, and a quarter into the copy.
+"""
+
+import numpy as np
+from numba import prange
+
+from nmf_numba.compiled.jit import kernel, parallel
+from nmf_numba.losses.kernels import FLOOR
+
+MARGIN = 1 + 2.0**-10  # as in reference.py
+PAD = 8  # numbers between the lines of a buffer: lines 1024 doubles apart would map to the same cache set
+
+
+@kernel
+def slope_at_zero(w, x, h, y, total):
+    """The slope if this entry were zero: `total` is its part without x."""
+    floor, most = y.dtype.type(FLOOR), y.dtype.type(MARGIN) * w
+    for j in range(len(x)):
+        total -= x[j] * (h[j] / max(y[j] - most * h[j], floor))
+    return total
+
+
+@kernel
+def step_up(w, S, N, Q, l2):
+    """`up` of reference.py."""
+    two, rho = type(w)(2), Q / N
+    b = S * rho + l2
+    return w + two * (N - S) / (b + np.sqrt(b * b + two * two * l2 * rho * (N - S))) if b > 0 else w
+
+
+@kernel
+def visit_row(w, x, H, y, sums, penalties, sweeps):
+    """`visit` of reference.py. The lines of H may be longer than x; y is scratch, as long as x."""
+    number, n = w.dtype.type, len(x)
+    zero, one, floor, l1, l2 = number(0), number(1), number(FLOOR), number(penalties[0]), number(penalties[1])
+    violation = 0.0
+    for j in range(n):
+        y[j] = 0
+    for t in range(len(w)):
+        h, w_t = H[t], w[t]
+        for j in range(n):
+            y[j] += w_t * h[j]
+    for sweep in range(sweeps):
+        for t in range(len(w)):
+            if sums[t] == 0:
+                continue
+            h, w_t, N, Q = H[t], w[t], zero, zero
+            for j in range(n):
+                u = h[j] / max(y[j], floor)
+                share = x[j] * u
+                N += share
+                Q += share * u
+            S = sums[t] + l1 + l2 * w_t
+            new, slope, reach = w_t, S - N, w_t * (Q + l2)
+            if sweep == 0:
+                violation += abs(min(slope, zero) if w_t == 0 else slope)
+            if slope < 0:
+                new = step_up(w_t, S, N, Q, l2)
+            elif slope > 0 and w_t > 0:
+                if slope >= reach and slope_at_zero(w_t, x, h, y, sums[t] + l1) >= 0:
+                    new = zero
+                elif reach > 0:
+                    new = w_t / (one + slope / reach)  # (2)
+            change = new - w_t
+            if change != 0:
+                w[t] = new
+                for j in range(n):
+                    y[j] += change * h[j]
+    return violation
+
+
+@kernel
+def column_sums(Ht):
+    """The row sums of H."""
+    sums = np.zeros(Ht.shape[1], Ht.dtype)
+    for j in range(len(Ht)):
+        for t in range(len(sums)):
+            sums[t] += Ht[j, t]
+    return sums
+
+
+@kernel
+def lines(n_lines, n, like):
+    """Return a buffer of lines of n numbers; the numbers behind them are never read."""
+    return np.empty((n_lines, n + PAD), like.dtype)
+
+
+@kernel
+def copy_columns(H, columns, Ht):
+    """Set the first entries of each line of H to these columns of it."""
+    for q in range(len(columns)):
+        for t in range(Ht.shape[1]):
+            H[t, q] = Ht[columns[q], t]
+
+
+@parallel
+def renew_dense(W, X, Ht, penalties, sweeps, bounds):
+    """Chunks of rows in parallel. A row without zeros visits all of H, which is transposed once for all of them."""
+    n_features, k = Ht.shape
+    violations, sums, H = np.zeros(len(bounds) - 1), column_sums(Ht), lines(k, n_features, W)
+    copy_columns(H, np.arange(n_features), Ht)
+    for c in prange(len(bounds) - 1):
+        columns, buffer, line = np.empty(n_features, np.int64), lines(k, n_features, W), lines(2, n_features, W)
+        x, y = line[0], line[1]
+        for i in range(bounds[c], bounds[c + 1]):
+            n = 0
+            for j in range(n_features):
+                if X[i, j] > 0:
+                    columns[n], x[n] = j, X[i, j]
+                    n += 1
+            if n < n_features:
+                copy_columns(buffer, columns[:n], Ht)
+            visited = buffer if n < n_features else H
+            violations[c] += visit_row(W[i], x[:n], visited, y[:n], sums, penalties, sweeps)
+    return violations
+
+
+@parallel
+def renew_csr(W, indptr, indices, data, Ht, penalties, sweeps, bounds):
+    """Chunks of rows in parallel; the buffer is as long as the longest row of a chunk."""
+    violations, sums = np.zeros(len(bounds) - 1), column_sums(Ht)
+    for c in prange(len(bounds) - 1):
+        longest = 0
+        for i in range(bounds[c], bounds[c + 1]):
+            longest = max(longest, indptr[i + 1] - indptr[i])
+        H, y = lines(Ht.shape[1], longest, W), np.empty(longest, W.dtype)
+        for i in range(bounds[c], bounds[c + 1]):
+            begin, end = indptr[i], indptr[i + 1]
+            copy_columns(H, indices[begin:end], Ht)
+            violations[c] += visit_row(W[i], data[begin:end], H, y[: end - begin], sums, penalties, sweeps)
+    return violations

@@ -1,0 +1,95 @@
+"""Cyclic coordinate descent for the Kullback-Leibler loss: one entry after the other, with the product kept.
+
+With H fixed, x a row of X, w its row of W, y = w H and s = H's row sums, the objective as a function of one entry w_t
+has these derivatives (1), where u_j = h_tj / y_j and the sums run over the entries with x_j > 0:
+
+    slope = S - N,     curvature = Q + l2,     S = s_t + l1 + l2 w_t,     N = sum_j x_j u_j,     Q = sum_j x_j u_j^2
+
+Newton's step is -slope / curvature. Downwards it can overshoot, so the steps are these two. Both agree with Newton's to
+second order, and neither goes beyond the minimum:
+
+    slope > 0:  w_t <- w_t / (1 + slope / (w_t curvature)),  or 0 if the slope is not negative there            (2)
+    slope < 0:  w_t <- w_t + d,  where d > 0 solves  (S + l2 d) (1 + d Q/N) = N                                (3)
+
+y changes by (change of w_t) h_t, so a sweep over the components never multiplies W with H. H is updated by the same
+function, with X transposed. Here Ht is H transposed, (n_features, n_components).
+
+Source: Hsieh and Dhillon (2011), Lin and Boutros (2020), who take Newton's step. For (2) and (3) see notes.md.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+
+from nmf_numba.losses.reference import FLOOR
+
+MARGIN = 1 + 2.0**-10  # what is left of y without a component is rounding where it is less than a thousandth of y
+
+
+def down(w, slope, curvature, slope_at_zero):
+    """Return the entry after (2), for slope > 0."""
+    reach = w * curvature  # by at least so much the slope falls on the way to zero
+    if w == 0 or (slope >= reach and slope_at_zero >= 0):
+        return 0.0
+    return w / (1 + slope / reach) if reach > 0 else w
+
+
+def up(w, S, N, Q, l2):
+    """Return the entry after (3), for S < N: the positive root of a quadratic."""
+    b = S * (Q / N) + l2
+    return w + 2 * (N - S) / (b + np.sqrt(b**2 + 4 * l2 * (Q / N) * (N - S))) if b > 0 else w
+
+
+def visit(w, x, H, sums, penalties, sweeps):
+    """Update a row of W in place by sweeps of (2) and (3) and return the violation in the first of them.
+
+    w : (n_components,), changed in place, non-negative
+    x : (n_visited,), the positive entries of the row of X
+    H : (n_components, n_visited), the columns of H that belong to them
+    sums : (n_components,), the row sums of the whole H. Where one is zero, the component is not in use: w_t stays.
+    penalties : l1 and l2
+    """
+    violation, (l1, l2), y = 0.0, penalties, w @ H
+    for sweep in range(sweeps):
+        for t in np.flatnonzero(sums):
+            u = H[t] / np.maximum(y, FLOOR)
+            N, Q, S = x @ u, x @ u**2, sums[t] + l1 + l2 * w[t]  # (1)
+            slope = S - N
+            if sweep == 0:
+                violation += abs(float(min(slope, 0) if w[t] == 0 else slope))  # at zero only a negative one can help
+            if slope > 0:
+                rest = np.maximum(y - MARGIN * w[t] * H[t], FLOOR)  # y without component t
+                new = down(w[t], slope, Q + l2, sums[t] + l1 - x @ (H[t] / rest))
+            else:
+                new = up(w[t], S, N, Q, l2) if slope < 0 else w[t]
+            y += (new - w[t]) * H[t]
+            w[t] = new
+    return violation
+
+
+def renew_dense(W, X, Ht, penalties, sweeps, bounds):
+    """Update W in place, row by row, and return the violation of each chunk of rows.
+
+    W : (n_rows, n_components), changed in place, non-negative
+    X : (n_rows, n_features)
+    Ht : (n_features, n_components)
+    penalties : l1 and l2 of W
+    sweeps : how often to go through the components of a row before the next row
+    bounds : where chunks of rows begin, and where the last one ends. Rows do not depend on each other.
+    """
+    sums, violations = Ht.sum(axis=0), np.zeros(len(W))
+    for i in range(len(W)):
+        positive = X[i] > 0
+        violations[i] = visit(W[i], X[i, positive], Ht[positive].T, sums, penalties, sweeps)
+    return np.array([violations[start:stop].sum() for start, stop in pairwise(bounds)])
+
+
+def renew_csr(W, indptr, indices, data, Ht, penalties, sweeps, bounds):
+    """Do the same for an X in compressed sparse row format, which stores data[p] of row i in column indices[p], for p
+    from indptr[i] to indptr[i + 1].
+    """
+    sums, violations = Ht.sum(axis=0), np.zeros(len(W))
+    for i in range(len(W)):
+        stored = slice(indptr[i], indptr[i + 1])
+        violations[i] = visit(W[i], data[stored], Ht[indices[stored]].T, sums, penalties, sweeps)
+    return np.array([violations[start:stop].sum() for start, stop in pairwise(bounds)])
