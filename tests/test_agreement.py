@@ -120,7 +120,7 @@ def make_arguments(names, rng, n_rows, n_features, n_components, dtype, positive
         "sweeps": (int(rng.integers(1, 4)), float(rng.choice([0.0, 0.8]))),
         "update_H": bool(rng.random() < 0.8),
         "bounds": np.unique([0, *rng.integers(0, n_rows + 1, rng.integers(0, 4)), n_rows]).astype(np.int64),
-        "sweeps": int(rng.integers(1, 4)),
+        "n_sweeps": int(rng.integers(1, 4)),
     }
     a["gram"] = a["Ht"].T @ a["Ht"]
     unknown = set(names) - set(a)

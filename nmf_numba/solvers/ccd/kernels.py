@@ -34,7 +34,7 @@ def step_up(w, S, N, Q, l2):
 
 
 @kernel
-def visit_row(w, x, H, y, sums, penalties, sweeps):
+def visit_row(w, x, H, y, sums, penalties, n_sweeps):
     """`visit` of reference.py. The lines of H may be longer than x; y is scratch, as long as x."""
     number, n = w.dtype.type, len(x)
     zero, one, floor, l1, l2 = number(0), number(1), number(FLOOR), number(penalties[0]), number(penalties[1])
@@ -45,7 +45,7 @@ def visit_row(w, x, H, y, sums, penalties, sweeps):
         h, w_t = H[t], w[t]
         for j in range(n):
             y[j] += w_t * h[j]
-    for sweep in range(sweeps):
+    for sweep in range(n_sweeps):
         for t in range(len(w)):
             if sums[t] == 0:
                 continue
@@ -99,7 +99,7 @@ def copy_columns(H, columns, Ht):
 
 
 @parallel
-def renew_dense(W, X, Ht, penalties, sweeps, bounds):
+def renew_dense(W, X, Ht, penalties, n_sweeps, bounds):
     """Chunks of rows in parallel. A row without zeros visits all of H, which is transposed once for all of them."""
     n_features, k = Ht.shape
     violations, sums, H = np.zeros(len(bounds) - 1), column_sums(Ht), lines(k, n_features, W)
@@ -116,12 +116,12 @@ def renew_dense(W, X, Ht, penalties, sweeps, bounds):
             if n < n_features:
                 copy_columns(buffer, columns[:n], Ht)
             visited = buffer if n < n_features else H
-            violations[c] += visit_row(W[i], x[:n], visited, y[:n], sums, penalties, sweeps)
+            violations[c] += visit_row(W[i], x[:n], visited, y[:n], sums, penalties, n_sweeps)
     return violations
 
 
 @parallel
-def renew_csr(W, indptr, indices, data, Ht, penalties, sweeps, bounds):
+def renew_csr(W, indptr, indices, data, Ht, penalties, n_sweeps, bounds):
     """Chunks of rows in parallel; the buffer is as long as the longest row of a chunk."""
     violations, sums = np.zeros(len(bounds) - 1), column_sums(Ht)
     for c in prange(len(bounds) - 1):
@@ -132,5 +132,5 @@ def renew_csr(W, indptr, indices, data, Ht, penalties, sweeps, bounds):
         for i in range(bounds[c], bounds[c + 1]):
             begin, end = indptr[i], indptr[i + 1]
             copy_columns(H, indices[begin:end], Ht)
-            violations[c] += visit_row(W[i], data[begin:end], H, y[: end - begin], sums, penalties, sweeps)
+            violations[c] += visit_row(W[i], data[begin:end], H, y[: end - begin], sums, penalties, n_sweeps)
     return violations

@@ -40,8 +40,8 @@ def up(w, S, N, Q, l2):
     return w + 2 * (N - S) / (b + np.sqrt(b**2 + 4 * l2 * (Q / N) * (N - S))) if b > 0 else w
 
 
-def visit(w, x, H, sums, penalties, sweeps):
-    """Update a row of W in place by sweeps of (2) and (3) and return the violation in the first of them.
+def visit(w, x, H, sums, penalties, n_sweeps):
+    """Update a row of W in place by n_sweeps of (2) and (3) and return the violation in the first of them.
 
     w : (n_components,), changed in place, non-negative
     x : (n_visited,), the positive entries of the row of X
@@ -50,7 +50,7 @@ def visit(w, x, H, sums, penalties, sweeps):
     penalties : l1 and l2
     """
     violation, (l1, l2), y = 0.0, penalties, w @ H
-    for sweep in range(sweeps):
+    for sweep in range(n_sweeps):
         for t in np.flatnonzero(sums):
             u = H[t] / np.maximum(y, FLOOR)
             N, Q, S = x @ u, x @ u**2, sums[t] + l1 + l2 * w[t]  # (1)
@@ -67,29 +67,29 @@ def visit(w, x, H, sums, penalties, sweeps):
     return violation
 
 
-def renew_dense(W, X, Ht, penalties, sweeps, bounds):
+def renew_dense(W, X, Ht, penalties, n_sweeps, bounds):
     """Update W in place, row by row, and return the violation of each chunk of rows.
 
     W : (n_rows, n_components), changed in place, non-negative
     X : (n_rows, n_features)
     Ht : (n_features, n_components)
     penalties : l1 and l2 of W
-    sweeps : how often to go through the components of a row before the next row
+    n_sweeps : how often to go through the components of a row before the next row
     bounds : where chunks of rows begin, and where the last one ends. Rows do not depend on each other.
     """
     sums, violations = Ht.sum(axis=0), np.zeros(len(W))
     for i in range(len(W)):
         positive = X[i] > 0
-        violations[i] = visit(W[i], X[i, positive], Ht[positive].T, sums, penalties, sweeps)
+        violations[i] = visit(W[i], X[i, positive], Ht[positive].T, sums, penalties, n_sweeps)
     return np.array([violations[start:stop].sum() for start, stop in pairwise(bounds)])
 
 
-def renew_csr(W, indptr, indices, data, Ht, penalties, sweeps, bounds):
+def renew_csr(W, indptr, indices, data, Ht, penalties, n_sweeps, bounds):
     """Do the same for an X in compressed sparse row format, which stores data[p] of row i in column indices[p], for p
     from indptr[i] to indptr[i + 1].
     """
     sums, violations = Ht.sum(axis=0), np.zeros(len(W))
     for i in range(len(W)):
         stored = slice(indptr[i], indptr[i + 1])
-        violations[i] = visit(W[i], data[stored], Ht[indices[stored]].T, sums, penalties, sweeps)
+        violations[i] = visit(W[i], data[stored], Ht[indices[stored]].T, sums, penalties, n_sweeps)
     return np.array([violations[start:stop].sum() for start, stop in pairwise(bounds)])

@@ -73,5 +73,4 @@ class CyclicCoordinateDescent(AlternatingSolver):
         twin, order = _HALS.functions(problem), np.arange(W.shape[1])
         kept = state if isinstance(state, HALSState) and state.cross is not None else None
         gram, cross = (kept.gram, kept.cross) if kept else (twin.gram(Ht, problem.l2_W), problem.times(Ht))
-        violations = [twin.update(W, gram, cross, problem.l1_W, order) for _ in range(self.sweeps)]
-        return float(violations[0])
+        return float(twin.update(W, gram, cross, problem.l1_W, order, (self.sweeps, 0.0)))
