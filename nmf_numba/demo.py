@@ -134,7 +134,15 @@ def draw_piano(data: dict[str, Dataset], curves: Curves) -> Figure:
     figure = Figure(figsize=(13, 7.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     plot_components(H[:, shown], frequencies=details["frequencies"][shown], labels=labels, ax=left)
-    plot_activations(W, details["times"], labels=labels, ax=right)
+    plot_activations(
+        W,
+        details["times"],
+        labels=labels,
+        xlabel="time (s)",
+        title="Activations: power, relative to the loudest",
+        decibels=True,
+        ax=right,
+    )
     figure.suptitle("Piano, the Ode to Joy: Itakura-Saito, multiplicative updates")
     return figure
 

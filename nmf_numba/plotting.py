@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from nmf_numba.trace import Trace
 
+    Names = Sequence[Any] | NDArray[Any]  # or whatever else NumPy makes a 1-D array of, a pandas Index for example
+
 __all__ = [
     "Animation",
     "animate",
@@ -60,12 +62,23 @@ def _matrix(name: str, values: ArrayLike) -> NDArray[np.float64]:
     return array
 
 
-def _names(labels: Sequence[str] | None, n_components: int) -> list[str]:
+def _names(labels: Names | None, n_components: int) -> list[str]:
     if labels is None:
         return [f"component {t}" for t in range(n_components)]
-    if len(labels) != n_components:
-        raise ValueError(f"labels must be one for each of the {n_components} components. Found {len(labels)}.")
-    return list(labels)
+    names = _strings("labels", labels)
+    if len(names) != n_components:
+        raise ValueError(f"labels must be one for each of the {n_components} components. Found {len(names)}.")
+    return names
+
+
+def _strings(argument: str, names: Names) -> list[str]:
+    """Return a list of the names in a list, tuple, array, pandas Index or Series, whatever their types are."""
+    if isinstance(names, str) or np.ndim(names) != 1:
+        raise ValueError(
+            f"{argument} must be a 1-D sequence or array of names. Found {type(names).__name__}. "
+            "Pass a list of one string for each."
+        )
+    return [str(name) for name in np.asarray(names, dtype=object)]
 
 
 def plot_components(
@@ -73,8 +86,8 @@ def plot_components(
     *,
     image_shape: tuple[int, int] | None = None,
     frequencies: ArrayLike | None = None,
-    words: Sequence[str] | None = None,
-    labels: Sequence[str] | None = None,
+    words: Names | None = None,
+    labels: Names | None = None,
     n_words: int = 8,
     ax: Axes | None = None,
 ) -> Axes:
@@ -90,9 +103,9 @@ def plot_components(
         Features are pixels, line by line: a grid of images, from white (0) to black (the component's maximum).
     frequencies : array-like, shape (n_features,), optional
         In Hz. Features are powers at these frequencies: one curve for each component, in decibels.
-    words : sequence of str, length n_features, optional
+    words : sequence or array of names, length n_features, optional
         Features are words: the heaviest ones, with bars as long as their weights.
-    labels : sequence of str, length n_components, optional
+    labels : sequence or array of names, length n_components, optional
         Name of each component; default: its number, and none above images.
     n_words : int, default 8
         Most words for each component.
@@ -119,10 +132,11 @@ def plot_components(
     n_components, n_features = H.shape
     if sum(given is not None for given in (image_shape, frequencies, words)) != 1:
         raise ValueError("Pass exactly one of image_shape, frequencies and words: it says what a row of H is.")
+    names_of_words = [] if words is None else _strings("words", words)
     if image_shape is not None:
         found: int = math.prod(image_shape)
     else:
-        found = np.size(frequencies) if frequencies is not None else len(words or ())
+        found = np.size(frequencies) if frequencies is not None else len(names_of_words)
     if found != n_features:
         raise ValueError(f"H has {n_features} features, but what was passed to describe them has {found}.")
 
@@ -132,26 +146,39 @@ def plot_components(
         names = None if labels is None else _names(labels, n_components)
         return _plot_images(relative.reshape(n_components, *image_shape), names, ax)
     if words is not None:
-        return _plot_words(relative, words, _names(labels, n_components), n_words, ax)
-    ax = _plot_levels(np.asarray(frequencies, np.float64), relative, _names(labels, n_components), ax)
+        return _plot_words(relative, names_of_words, _names(labels, n_components), n_words, ax)
+    ax = _plot_curves(np.asarray(frequencies, np.float64), relative, _names(labels, n_components), True, ax)
     ax.set_xlabel("frequency (Hz)")
     ax.set_title("Components: power spectra, relative to each one's maximum")
     return ax
 
 
 def plot_activations(
-    W: ArrayLike, times: ArrayLike, *, labels: Sequence[str] | None = None, ax: Axes | None = None
+    W: ArrayLike,
+    positions: ArrayLike | None = None,
+    *,
+    labels: Names | None = None,
+    xlabel: str = "row of X",
+    title: str = "Activations, relative to the largest entry of W",
+    decibels: bool = False,
+    ax: Axes | None = None,
 ) -> Axes:
-    """Return an Axes with every activation, a column of W, over time, in decibels.
+    """Return an Axes with one curve for every activation, a column of W, against the rows of X or their positions.
 
     Parameters
     ----------
     W : array-like, shape (n_samples, n_components)
         Non-negative. All are shown relative to the largest entry of W, so let the rows of H have equal sums.
-    times : array-like, shape (n_samples,)
-        In s.
-    labels : sequence of str, length n_components, optional
+    positions : array-like, shape (n_samples,), optional
+        Where each row of X lies on the horizontal axis, for example its time; default: 0, 1, 2, ...
+    labels : sequence or array of names, length n_components, optional
         Name of each component; default: its number.
+    xlabel : str, default 'row of X'
+        What `positions` are, with their unit: 'time (s)'.
+    title : str
+        What W is.
+    decibels : bool, default False
+        Entries of W are powers: show their levels in decibels, down to -50 dB. Otherwise the scale is linear, 0 to 1.
     ax : matplotlib.axes.Axes, optional
         Where to draw; default: a new figure.
 
@@ -167,22 +194,30 @@ def plot_activations(
     Examples
     --------
     >>> from nmf_numba.plotting import plot_activations
-    >>> plot_activations([[1.0, 0.0], [0.1, 1.0]], [0.0, 0.5]).get_xlabel()
-    'time (s)'
+    >>> W = [[1.0, 0.0], [0.1, 1.0]]
+    >>> plot_activations(W).get_xlabel()
+    'row of X'
+    >>> ax = plot_activations(W, [0.0, 0.5], xlabel="time (s)", title="Power of each note", decibels=True)
     """
+    validation.check_flag("decibels", decibels)
     W = _matrix("W", W)
-    times = np.asarray(times, np.float64)
-    if times.shape != (len(W),):
-        raise ValueError(f"times must have one entry for each of the {len(W)} rows of W. Found shape {times.shape}.")
+    x = np.arange(len(W), dtype=np.float64) if positions is None else np.asarray(positions, np.float64)
+    if x.shape != (len(W),):
+        raise ValueError(f"positions must have one entry for each of the {len(W)} rows of W. Found shape {x.shape}.")
     largest = W.max()
-    ax = _plot_levels(times, W.T / (largest if largest > 0 else 1), _names(labels, W.shape[1]), ax)
-    ax.set_xlabel("time (s)")
-    ax.set_title("Activations: power, relative to the loudest")
+    ax = _plot_curves(x, W.T / (largest if largest > 0 else 1), _names(labels, W.shape[1]), decibels, ax)
+    ax.set_xlabel(xlabel)
+    ax.set_title(title)
     return ax
 
 
 def plot_convergence(
-    traces: Trace | Mapping[str, Trace], x: str = "iteration", *, gap: bool = False, ax: Axes | None = None
+    traces: Trace | Mapping[str, Trace],
+    x: str = "iteration",
+    *,
+    gap: bool = False,
+    within: float = 10.0,
+    ax: Axes | None = None,
 ) -> Axes:
     """Return an Axes with the regularised objective of each run, on a logarithmic scale, one line for each.
 
@@ -195,6 +230,10 @@ def plot_convergence(
     gap : bool, default False
         Draw how far each run is above the best objective that any of them found, relative to it: (L - best) / best, or
         L itself if the best is 0.
+    within : float, default 10
+        Without a gap the axis ends at most this many times above the highest end of a run: a start far above it would
+        flatten the rest.
+        numpy.inf shows all.
     ax : matplotlib.axes.Axes, optional
         Where to draw; default: a new figure.
 
@@ -225,6 +264,7 @@ def plot_convergence(
     """
     validation.check_choice("x", x, X_LABELS)
     validation.check_flag("gap", gap)
+    _check_within(within)
     if isinstance(traces, Mapping):
         if not traces:
             raise ValueError(
@@ -253,6 +293,9 @@ def plot_convergence(
             markevery=(0.03 * number, 0.2) if shown.sum() > 10 else None,  # a share of the diagonal: markers stay apart
         )
     ax.set_yscale("log" if logarithmic else "linear")
+    highest_end = max((y[np.isfinite(y)][-1] for _, y in runs if np.isfinite(y).any()), default=0.0)
+    if not gap and 0 < within * highest_end < ax.get_ylim()[1]:
+        ax.set_ylim(0.9 * best if best > 0 else None, within * highest_end)
     ax.locator_params(axis="x", integer=x == "iteration")
     ax.set_xlabel(X_LABELS[x])
     ax.locator_params(axis="x", nbins=6)  # seconds have long labels
@@ -268,7 +311,7 @@ def plot_convergence(
     return ax
 
 
-def plot_terms(trace: Trace, x: str = "iteration", *, ax: Axes | None = None) -> Axes:
+def plot_terms(trace: Trace, x: str = "iteration", *, within: float = 2.0, ax: Axes | None = None) -> Axes:
     """Return an Axes with the five terms of the objective on top of each other: the upper edge is the objective.
 
     Parameters
@@ -277,6 +320,9 @@ def plot_terms(trace: Trace, x: str = "iteration", *, ax: Axes | None = None) ->
         Whatever has its columns as attributes will do.
     x : {'iteration', 'seconds'}, default 'iteration'
         Against what: iterations, or the wall clock of the solver's steps.
+    within : float, default 2
+        The axes begin where the objective is at most this many times its end: a start far above would flatten the rest.
+        numpy.inf shows all.
     ax : matplotlib.axes.Axes, optional
         Where to draw; default: a new figure.
 
@@ -300,6 +346,7 @@ def plot_terms(trace: Trace, x: str = "iteration", *, ax: Axes | None = None) ->
     ['L2 of H', 'L2 of W', 'data fit']
     """
     validation.check_choice("x", x, X_LABELS)
+    _check_within(within)
     at, *values = _columns("trace", trace, x, *TERMS)
     ax = _axes(ax, 6, 4)
     floor = np.zeros_like(at)
@@ -311,10 +358,16 @@ def plot_terms(trace: Trace, x: str = "iteration", *, ax: Axes | None = None) ->
             at, floor, top, label=TERMS[term], facecolor=colour, alpha=0.6, hatch=hatch, edgecolor="0.15", linewidth=0.5
         )
         floor = top
-    ax.set_ylim(bottom=0)
     ax.margins(x=0)
+    ax.set_ylim(bottom=0)
     ax.locator_params(axis="x", integer=x == "iteration")
     ax.set_xlabel(X_LABELS[x])
+    # floor is the objective now. Rows from the first one that is low enough are shown.
+    first = int(np.argmax(floor <= within * floor[-1]))
+    if 0 < first < len(at) - 1 and np.isfinite(floor[first:]).all():
+        ax.set_xlim(at[first], at[-1])
+        ax.set_ylim(0, 1.05 * floor[first:].max())
+        ax.set_xlabel(f"{X_LABELS[x]}, from where the objective is below {within:g} times its end")
     ax.set_ylabel(f"terms of the objective\n{UNIT}")
     if ax.collections:
         ax.legend(frameon=False, reverse=True)  # as they lie on each other
@@ -407,6 +460,11 @@ def plot_factorization(X: Any, W: Any, H: Any, *, ax: Axes | None = None) -> Axe
     return ax
 
 
+def _check_within(within: float) -> None:
+    if not within > 1:
+        raise ValueError(f"within must be above 1: a multiple of the objective's end. Found {within!r}.")
+
+
 def _columns(name: str, trace: Any, *columns: str) -> list[NDArray[np.float64]]:
     """Return columns of a Trace, or of what has them as attributes."""
     if not all(hasattr(trace, column) for column in columns):
@@ -452,33 +510,36 @@ def _plot_images(images: NDArray[np.float64], labels: list[str] | None, ax: Axes
     return ax
 
 
-def _plot_levels(x: NDArray[np.float64], power: NDArray[np.float64], labels: list[str], ax: Axes | None) -> Axes:
-    """Draw one curve in dB for each row of power, each on a shelf of its own; 0 dB is a power of 1."""
-    step = 1.15 * RANGE
-    ax = _axes(ax, 7, 1 + 0.7 * len(power))
-    shelves = -step * np.arange(len(power))
-    for row, shelf in zip(power, shelves, strict=True):
-        level = 10 * np.log10(np.maximum(row, 10 ** (-RANGE / 10)))  # from -RANGE to 0
-        ax.fill_between(x, shelf, shelf + RANGE + level, color=COLOURS[-1], alpha=0.5, linewidth=0)
-        ax.plot(x, shelf + RANGE + level, color="0.15", linewidth=0.9)
+def _plot_curves(
+    x: NDArray[np.float64], relative: NDArray[np.float64], labels: list[str], decibels: bool, ax: Axes | None
+) -> Axes:
+    """Draw one curve for each row of `relative`, from 0 to 1 or in dB, each on a shelf of its own; 0 dB is 1."""
+    height = RANGE if decibels else 1.0
+    step = 1.15 * height
+    ax = _axes(ax, 7, 1 + 0.7 * len(relative))
+    shelves = -step * np.arange(len(relative))
+    curves = RANGE + 10 * np.log10(np.maximum(relative, 10 ** (-RANGE / 10))) if decibels else relative
+    for curve, shelf in zip(curves, shelves, strict=True):
+        ax.fill_between(x, shelf, shelf + curve, color=COLOURS[-1], alpha=0.5, linewidth=0)
+        ax.plot(x, shelf + curve, color="0.15", linewidth=0.9)
     ax.set_yticks(shelves, labels)
-    ax.set_ylim(shelves[-1] - 0.1 * RANGE, step + 0.1 * RANGE)
+    ax.set_ylim(shelves[-1] - 0.1 * height, step + 0.1 * height)
     ax.set_xlim(x.min(), x.max() if x.max() > x.min() else None)
     ax.grid(axis="x", color="0.85")
     ax.set_axisbelow(True)
     scale = ax.secondary_yaxis("right")
-    ticks = np.array([0, RANGE / 2, RANGE])
+    ticks = np.array([0, height / 2, height])
     scale.set_yticks(
         np.concatenate([shelf + ticks for shelf in shelves]),
-        [f"{tick - RANGE:.0f}" for tick in ticks] * len(shelves),
+        [f"{tick - RANGE:.0f}" if decibels else f"{tick:g}" for tick in ticks] * len(shelves),
         fontsize="xx-small",
     )
-    scale.set_ylabel("level (dB)")
+    scale.set_ylabel("level (dB)" if decibels else "relative to the largest (no unit)")
     return ax
 
 
 def _plot_words(
-    relative: NDArray[np.float64], words: Sequence[str], labels: list[str], n_words: int, ax: Axes | None
+    relative: NDArray[np.float64], words: list[str], labels: list[str], n_words: int, ax: Axes | None
 ) -> Axes:
     """Draw the heaviest words of each component below its label, on bars from 0 to 1."""
     columns = min(5, len(relative))

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -74,13 +75,63 @@ def test_spectra_are_in_decibels_below_their_maximum() -> None:
     drawn(ax)
 
 
-def test_activations_are_relative_to_the_loudest() -> None:
-    ax = plot_activations([[1.0, 0.1], [0.1, 0.01]], [0.0, 0.5])
+def test_activations_are_relative_to_the_largest() -> None:
+    ax = plot_activations([[2.0, 1.0], [0.5, 0.0]], labels=np.array(["a", "b"]))
+    first, second = (np.asarray(line.get_ydata(), float) for line in ax.lines)
+    np.testing.assert_allclose(first, [1, 0.25])
+    np.testing.assert_allclose(second - second[1], [0.5, 0])
+    np.testing.assert_array_equal(ax.lines[0].get_xdata(), [0, 1])
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
+    said = " ".join([ax.get_xlabel(), ax.get_title(), *(str(child.get_ylabel()) for child in ax.child_axes)])
+    assert not any(word in said for word in ("power", "loud", "dB", "time", "(s)"))  # W may be anything
+    drawn(ax)
+
+
+def test_activations_that_are_powers_are_in_decibels() -> None:
+    ax = plot_activations([[1.0, 0.1], [0.1, 0.01]], [0.0, 0.5], xlabel="time (s)", title="Power", decibels=True)
     first, second = (np.asarray(line.get_ydata(), float) for line in ax.lines)
     np.testing.assert_allclose(np.diff(first), -10)
     np.testing.assert_allclose(np.diff(second), -10)
-    assert ax.get_xlabel() == "time (s)"
+    assert (ax.get_xlabel(), ax.get_title()) == ("time (s)", "Power")
     drawn(ax)
+
+
+@pytest.mark.parametrize("convert", [list, tuple, np.array, pandas.Index, pandas.Series], ids=lambda f: f.__name__)
+def test_any_sequence_or_array_of_names_will_do(convert: Any) -> None:
+    words, labels = convert(["low", "absent", "high"]), convert(["a", "b"])
+    ax = plot_components([[0.5, 0.0, 1.0], [1.0, 0.0, 0.0]], words=words, labels=labels)
+    assert [text.get_text() for text in ax.texts] == ["a", "high", "low", "b", "low"]
+    ax = plot_components(np.eye(2), frequencies=[1.0, 2.0], labels=labels)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
+    assert [text.get_text() for text in plot_components(np.eye(2), image_shape=(1, 2), labels=labels).texts] == [
+        "a",
+        "b",
+    ]
+
+
+def test_names_that_are_no_sequence_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"words must be a 1-D sequence or array of names. Found str"):
+        plot_components(np.ones((1, 3)), words="abc")
+    with pytest.raises(ValueError, match=r"labels must be a 1-D .* Found ndarray"):
+        plot_activations(np.ones((1, 2)), labels=np.array([["a", "b"]]))
+
+
+def test_a_start_far_above_the_rest_does_not_flatten_it() -> None:
+    trace = trace_of(1000, 30, 1.5, 1.2, 1, penalty=1)
+    ax = plot_terms(trace)
+    assert ax.get_xlim() == (2, 4)
+    assert 2.5 < ax.get_ylim()[1] < 3
+    assert ax.get_xlabel() == "iteration, from where the objective is below 2 times its end"
+    assert plot_terms(trace, within=np.inf).get_xlim() == (0, 4)
+    ax = plot_convergence(trace)
+    assert ax.get_ylim()[1] == 20  # 10 times the end
+    assert ax.get_ylim()[0] > 1
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), trace.objective)  # only the axis ends there
+    assert plot_convergence(trace, within=np.inf).get_ylim()[1] > 1000
+    assert plot_convergence(trace, gap=True).get_ylim()[1] > 400
+    for plot in (plot_terms, plot_convergence):
+        with pytest.raises(ValueError, match=r"within must be above 1.* Found 0.5"):
+            plot(trace, within=0.5)
 
 
 @pytest.mark.parametrize("size", [1, 7])
@@ -271,7 +322,7 @@ def test_components_that_do_not_fit_are_refused(options: dict[str, object], mess
 def test_other_shapes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="H must be 2-D and not empty"):
         plot_components([1.0], words=["a"])
-    with pytest.raises(ValueError, match="times must have one entry for each of the 2 rows"):
+    with pytest.raises(ValueError, match="positions must have one entry for each of the 2 rows"):
         plot_activations(np.eye(2), [1.0])
     with pytest.raises(ValueError, match=r"W @ H must have the shape of X, \(2, 3\). Found W of shape"):
         plot_factorization(np.ones((2, 3)), np.ones((2, 2)), np.ones((2, 2)))
