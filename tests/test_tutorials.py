@@ -1,11 +1,15 @@
 """The committed tutorials are whole, without running them: `python tutorials/run.py --check` does that."""
 
 import copy
+import inspect
 import json
+import textwrap
 from pathlib import Path
 
 import pytest
 
+from nmf_numba.loop import Run
+from nmf_numba.solvers.mu import reference
 from tutorials import run
 
 NOTEBOOKS = sorted(run.FOLDER.glob("*.ipynb"))
@@ -44,6 +48,20 @@ def show(text):
     return lambda cells: cells[1]["outputs"].append({"output_type": "stream", "name": "stderr", "text": text})
 
 
+CURRENT = inspect.getsource(reference.update)
+
+
+def display_source(text):
+    data = {"text/html": "", "text/latex": "", "text/plain": text}
+    return lambda cells: cells[1]["outputs"].append({"output_type": "display_data", "data": data})
+
+
+def test_source_of_the_package_is_no_fault():
+    notebook = copy.deepcopy(SOUND)
+    display_source(CURRENT + "\n\n" + textwrap.dedent(inspect.getsource(Run.record)))(notebook["cells"])
+    assert run.faults(json.dumps(notebook)) == []
+
+
 @pytest.mark.parametrize(
     ("change", "word"),
     [
@@ -55,6 +73,8 @@ def show(text):
         (lambda cells: cells[1].update(outputs=[]), "output"),
         (lambda cells: cells[1]["metadata"].update(execution={}), "when"),
         (lambda cells: cells[1]["outputs"].append({"output_type": "error", "ename": "KeyError"}), "KeyError"),
+        (display_source("def scaled():\n    pass\n"), "no longer the package's: def scaled():"),
+        (display_source(CURRENT[:-1] + " + 1\n"), "no longer the package's: def update"),
         (show("/home/me/nmf.py:3: UserWarning"), "path"),
         (show(r"C:\Users\me\nmf.py:3: UserWarning"), "path"),
         (show(str(Path(run.FOLDER).parent)), "path"),

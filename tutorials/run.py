@@ -7,11 +7,14 @@ The first notebook that fails ends the run, and is left as it was: a cell raises
 from __future__ import annotations
 
 import argparse
+import ast
+import functools
 import json
 import os
 import re
 import sys
 import tempfile
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,31 @@ FOLDER = Path(__file__).resolve().parent
 MOST_CELLS, MOST_KILOBYTES, MOST_SECONDS = 25, 400, 60
 PATHS = re.compile(r"/(?:home|root|Users|tmp|var|private)/|[A-Z]:\\Users|site-packages|ipykernel_\d")
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
+
+@functools.cache
+def sources() -> frozenset[str]:
+    """Return the source of every function and class of the package, as `inspect.getsource` has it, without indents."""
+    found = set()
+    for path in sorted((FOLDER.parent / "nmf_numba").rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        lines = text.splitlines(keepends=True)
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+                found.add(textwrap.dedent("".join(lines[first - 1 : node.end_lineno])).strip())
+    return frozenset(found)
+
+
+def stale(output: dict[str, Any]) -> list[str]:
+    """Return the first lines of the functions that an output shows and the package does not have in this form.
+
+    `IPython.display.Code` is the only output here with LaTeX. Two empty lines are between functions, never within one.
+    """
+    if "text/latex" not in output.get("data", {}):
+        return []
+    shown = "".join(output["data"]["text/plain"]).split("\n\n\n")
+    return [part.strip().splitlines()[0] for part in shown if textwrap.dedent(part).strip() not in sources()]
 
 
 def faults(text: str) -> list[str]:
@@ -48,6 +76,7 @@ def faults(text: str) -> list[str]:
         for output in cell["outputs"]:
             if output["output_type"] == "error":
                 found.append(f"{name} ended with {output['ename']}")
+            found += [f"{name} shows source that is no longer the package's: {line}" for line in stale(output)]
             data = output.get("data", {})
             words = json.dumps([output.get("text"), {kind: data[kind] for kind in data if kind != "image/png"}])
             if PATHS.search(words.replace(r"\\", "\\")) or str(FOLDER.parent) in words:
