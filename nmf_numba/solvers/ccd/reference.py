@@ -49,7 +49,7 @@ def visit(w, x, H, sums, penalties, n_sweeps):
     sums : (n_components,), the row sums of the whole H. Where one is zero, the component is not in use: w_t stays.
     penalties : l1 and l2
     """
-    violation, (l1, l2), y = 0.0, penalties, w @ H
+    violation, (l1, l2), y = 0.0, penalties[:2], w @ H
     for sweep in range(n_sweeps):
         for t in np.flatnonzero(sums):
             u = H[t] / np.maximum(y, FLOOR)
