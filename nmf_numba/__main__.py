@@ -27,7 +27,7 @@ from nmf_numba.datasets import DATASETS
 from nmf_numba.files import check_output, free_path, write_csv, write_file
 from nmf_numba.frames import Input
 from nmf_numba.inputs import SUFFIXES, check_input, load_input, read_factor
-from nmf_numba.options import DEFAULT, Options, check_solver
+from nmf_numba.options import AUTO, DEFAULT, Options
 from nmf_numba.problem import Problem
 from nmf_numba.solvers import SOLVERS
 from nmf_numba.solvers.solver import Solver
@@ -192,7 +192,7 @@ def report(arguments: argparse.Namespace, data: Input, result: nmf_numba.Factori
     summary = {
         "input": f"{arguments.input}, {X.shape[0]} x {X.shape[1]}, {layout}, {result.W.dtype}",
         "names": data.note,
-        "solver": f"{solver} ({check_solver(solver).title}), engine {engine}",
+        "solver": f"{solver} ({SOLVERS[solver].title}), engine {engine}",
         "loss": f"{loss_name(beta)}, beta = {beta:g}",
         "components": result.W.shape[1],
         "iterations": f"{result.n_iter}; {reason[result.stop_reason]}",
@@ -418,7 +418,7 @@ def make_parser() -> Parser:
     fit.set_defaults(command=run_fit)
     add_shared(fit, tol=DEFAULT.tol, max_iter=DEFAULT.max_iter)
     add = fit.add_argument
-    add("--solver", default="cd", metavar="NAME", help=f"{', '.join(SOLVERS)}; default: cd")
+    add("--solver", default="cd", metavar="NAME", help=f"{', '.join((AUTO, *SOLVERS))}; default: cd")
     add("--no-update-H", dest="update_H", action="store_false", help="keep H and find W")
     add("--engine", default="numba", metavar="NAME", help=f"{' or '.join(validation.ENGINES)}; default: numba")
     add("--out", metavar="FILE.npz", help="write W, H and how they were made: a model")

@@ -23,7 +23,7 @@ def fit(
     H: Any = DEFAULT.H,
     init: Init | None = DEFAULT.init,
     update_H: bool = DEFAULT.update_H,
-    solver: SolverName | Solver = DEFAULT.solver,
+    solver: SolverName | Literal["auto"] | Solver = DEFAULT.solver,
     beta_loss: Loss | float = DEFAULT.beta_loss,
     tol: float = DEFAULT.tol,
     max_iter: int = DEFAULT.max_iter,
@@ -71,9 +71,12 @@ def fit(
     update_H : bool, default True
         False: keep the given H and find W. W then starts at zero for 'cd', and at sqrt(mean(X) / n_components) for
         'mu'.
-    solver : {'cd', 'mu'} or Solver, default 'cd'
-        'cd': HALS, coordinate descent, for the Frobenius loss. 'mu': multiplicative updates, for every loss. An
-        instance has options of its own; it may be of a class that you write.
+    solver : {'auto', 'cd', 'ahals', 'ehals', 'mu', 'mm', 'mue', 'ccd'} or Solver, default 'cd'
+        'cd': HALS, coordinate descent, for the Frobenius loss; 'ahals' with inner sweeps, 'ehals' also with
+        extrapolation. 'mu': multiplicative updates, for every loss; 'mm' with penalties majorised exactly, 'mue' with
+        extrapolation. 'ccd': cyclic coordinate descent, for the Kullback-Leibler and the Frobenius loss. 'auto': the
+        one that needs least time by measurement, for this loss and layout. An instance has options of its own; it may
+        be of a class that you write.
     beta_loss : {'frobenius', 'kullback-leibler', 'itakura-saito'} or float, default 'frobenius'
         The divergence to minimise: beta is 2, 1, 0, or the number given. beta <= 0 needs an X without zeros.
     tol : float >= 0, default 1e-4

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -281,10 +281,11 @@ def _say_that_it_compiles() -> None:
 def prepare(X: Any, options: Options) -> Run:
     """Check every argument, and make the problem, its solver and its start."""
     given, options = options, options.checked()
-    solver, beta = options.solver, options.beta_loss
+    beta = options.beta_loss
     alphas = options.alpha_W, options.alpha_H, options.l1_ratio
     problem = Problem.scaled(validation.check_X(X), beta, *alphas, update_H=options.update_H, engine=options.engine)
-    X = problem.X
+    X, solver = problem.X, options.solver_for(problem)
+    options = dataclasses.replace(options, solver=solver)
     refusal = solver.supports(problem)
     if refusal is not None:
         validation.refuse(solver.name, refusal)
@@ -346,7 +347,7 @@ def iterate(
     H: Any = DEFAULT.H,
     init: Init | None = DEFAULT.init,
     update_H: bool = DEFAULT.update_H,
-    solver: SolverName | Solver = DEFAULT.solver,
+    solver: SolverName | Literal["auto"] | Solver = DEFAULT.solver,
     beta_loss: Loss | float = DEFAULT.beta_loss,
     tol: float = DEFAULT.tol,
     max_iter: int = DEFAULT.max_iter,

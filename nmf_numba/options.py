@@ -7,18 +7,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nmf_numba import validation
-from nmf_numba.solvers import SOLVERS
+from nmf_numba.problem import Problem
+from nmf_numba.solvers import SOLVERS, choose
 from nmf_numba.solvers.solver import Solver
 from nmf_numba.validation import STOPPINGS, Engine, Every, Init, Stopping
 
+AUTO = "auto"  # as a solver: chosen by the problem
 
-def check_solver(value: object) -> Solver:
-    """Return a solver, given by name or as an instance."""
+
+def check_solver(value: object, also: str = "") -> Solver:
+    """Return a solver, given by name or as an instance; `also` names what else is accepted."""
     if isinstance(value, Solver):
         return value
     if isinstance(value, type) and issubclass(value, Solver):
         raise TypeError(f"solver must be an instance. Found the class {value.__name__}: write {value.__name__}().")
-    return SOLVERS[validation.check_choice("solver", value, SOLVERS, also=", or an instance of a Solver")]
+    return SOLVERS[validation.check_choice("solver", value, SOLVERS, also=f"{also}, or an instance of a Solver")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,10 +63,7 @@ class Options:
         alpha_W, alpha_H, l1_ratio = validation.check_alphas(self.alpha_W, self.alpha_H, self.l1_ratio)
         engine: Any = validation.check_choice("engine", self.engine, validation.ENGINES)
         stopping: Any = validation.check_choice("stopping", self.stopping, STOPPINGS)
-        solver = check_solver(self.solver)
-        shuffle = validation.check_flag("shuffle", self.shuffle)
-        if shuffle and "shuffle" in {field.name for field in dataclasses.fields(solver)}:
-            solver = dataclasses.replace(solver, shuffle=True)  # type: ignore[call-arg]
+        shuffle, is_auto = validation.check_flag("shuffle", self.shuffle), self.solver in (AUTO,)
         n_threads = self.n_threads
         if n_threads is not None:
             from nmf_numba.compiled.threads import most_threads  # noqa: PLC0415  (imports Numba, which takes its time)
@@ -74,7 +74,7 @@ class Options:
             self,
             init=validation.check_init(self.init),
             update_H=validation.check_flag("update_H", self.update_H),
-            solver=solver,
+            solver=None if is_auto else check_solver(self.solver, f", {AUTO!r}"),
             beta_loss=validation.check_beta(self.beta_loss),
             stopping=stopping,
             tol=validation.check_number("tol", self.tol, low=0, accepted="a number >= 0"),
@@ -91,6 +91,13 @@ class Options:
             n_threads=n_threads,
             every=validation.check_every(self.every, engine),
         )
+
+    def solver_for(self, problem: Problem) -> Solver:
+        """Return the solver of checked options, chosen if it is None, with its options that are a fit's."""
+        solver: Solver = self.solver or choose(problem)
+        if self.shuffle and "shuffle" in {field.name for field in dataclasses.fields(solver)}:
+            solver = dataclasses.replace(solver, shuffle=True)  # type: ignore[call-arg]
+        return solver
 
 
 DEFAULT = Options()

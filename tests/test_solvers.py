@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import make_X
+from conftest import LAYOUTS, make_X
 
 from nmf_numba import Factorization, fit, iterate, objective
+from nmf_numba.estimators import NMF
 from nmf_numba.problem import Float, Problem
 from nmf_numba.solvers import SOLVERS
 from nmf_numba.solvers.solver import AlternatingSolver, RowPassSolver, Solver, State
@@ -299,3 +300,19 @@ def test_resume_refuses_what_does_not_fit(change: dict[str, Any], text: str) -> 
 def test_a_class_is_not_an_instance() -> None:
     with pytest.raises(TypeError, match=r"write ProjectedGradient\(\)"):
         fit(make_X(), 3, solver=ProjectedGradient)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("beta", [2, 1, 0, 0.5, 1.5, 3, -1])
+@pytest.mark.parametrize("alpha", [0.0, 0.01])
+def test_auto_chooses_what_supports_the_problem(alpha: float, beta: float, layout: str) -> None:
+    """And says which; NMF takes it too; with an L2 penalty it is one that does not trust the ratio."""
+    X = make_X(beta=beta, layout=layout)
+    options: dict[str, Any] = {"solver": "auto", "beta_loss": beta, "random_state": 0, "alpha_W": alpha, "tol": 0}
+    result = fit(X, 3, max_iter=40, **options)
+    assert result.parameters["solver"] in SOLVERS
+    start = fit(X, 3, max_iter=1, **options).objective.total
+    plain = fit(X, 3, max_iter=40, **(options | {"solver": "mu"})).objective.total
+    assert result.objective.total < min(start, 1.02 * plain)
+    model = NMF(3, solver="auto", beta_loss=beta, random_state=0, max_iter=5, tol=0).fit(X)
+    assert model.components_.shape == (3, 15)

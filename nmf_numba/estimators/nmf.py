@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -93,7 +93,7 @@ class NMF(Factorizer):
         n_components: int | Rank | None = SKLEARN.n_components,
         *,
         init: Init | None = SKLEARN.init,
-        solver: SolverName | Solver = SKLEARN.solver,
+        solver: SolverName | Literal["auto"] | Solver = SKLEARN.solver,
         beta_loss: Loss | float = SKLEARN.beta_loss,
         tol: float = SKLEARN.tol,
         max_iter: int = SKLEARN.max_iter,

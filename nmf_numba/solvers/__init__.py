@@ -1,7 +1,8 @@
-"""The solvers. A new one is one folder here and one line in SOLVERS."""
+"""The solvers. A new one is one folder here and one line in SOLVERS; `choose` is what solver="auto" does."""
 
 from __future__ import annotations
 
+from nmf_numba.problem import Problem
 from nmf_numba.solvers.ccd.solver import CyclicCoordinateDescent
 from nmf_numba.solvers.hals.solver import HALS, AcceleratedHALS, ExtrapolatedHALS
 from nmf_numba.solvers.mu.solver import ExactUpdates, ExtrapolatedUpdates, MultiplicativeUpdates
@@ -19,3 +20,19 @@ SOLVERS: dict[str, Solver] = {
         CyclicCoordinateDescent(),
     )
 }
+
+
+def choose(problem: Problem) -> Solver:
+    """Return the solver that `python -m benchmarks convergence` finds fastest for such a problem.
+
+    Frobenius: HALS with inner sweeps and extrapolation. Kullback-Leibler: cyclic coordinate descent for a CSR, which
+    visits stored entries only, else extrapolated multiplicative updates, as for every other loss: with exponent 1 where
+    that descends, and with exact penalties where the ratio can rise.
+    """
+    beta = problem.beta
+    if beta == 2:
+        return SOLVERS["ehals"]
+    if beta == 1 and problem.layout == "csr":
+        return SOLVERS["ccd"]
+    has_l2 = problem.l2_W > 0 or problem.l2_H > 0
+    return ExtrapolatedUpdates(exponent=1 if 0 <= beta < 1 and not has_l2 else None, exact=has_l2)
