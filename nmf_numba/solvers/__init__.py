@@ -12,9 +12,9 @@ SOLVERS: dict[str, Solver] = {
     solver.name: solver
     for solver in (
         HALS(),
+        MultiplicativeUpdates(),
         AcceleratedHALS(),
         ExtrapolatedHALS(),
-        MultiplicativeUpdates(),
         ExactUpdates(),
         ExtrapolatedUpdates(),
         CyclicCoordinateDescent(),
