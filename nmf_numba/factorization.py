@@ -70,13 +70,13 @@ def fit(
         of X; None is scikit-learn's choice, which does.
     update_H : bool, default True
         False: keep the given H and find W. W then starts at zero for 'cd', and at sqrt(mean(X) / n_components) for
-        'mu'.
+        'mu' and 'ccd'.
     solver : {'auto', 'cd', 'ahals', 'ehals', 'mu', 'mm', 'mue', 'ccd'} or Solver, default 'cd'
         'cd': HALS, coordinate descent, for the Frobenius loss; 'ahals' with inner sweeps, 'ehals' also with
         extrapolation. 'mu': multiplicative updates, for every loss; 'mm' with penalties majorised exactly, 'mue' with
-        extrapolation. 'ccd': cyclic coordinate descent, for the Kullback-Leibler and the Frobenius loss. 'auto': the
-        one that needs least time by measurement, for this loss and layout. An instance has options of its own; it may
-        be of a class that you write.
+        extrapolation. 'ccd': cyclic coordinate descent, for the Kullback-Leibler and the Frobenius loss, with a
+        second copy of X, transposed. 'auto': the one that needs least time by measurement, for this loss and layout. An
+        instance has options of its own; it may be of a class that you write.
     beta_loss : {'frobenius', 'kullback-leibler', 'itakura-saito'} or float, default 'frobenius'
         The divergence to minimise: beta is 2, 1, 0, or the number given. beta <= 0 needs an X without zeros.
     tol : float >= 0, default 1e-4
@@ -151,7 +151,8 @@ def fit(
     -----
     With n stored entries of X (n_samples * n_features for a dense one) and k components, an iteration of 'cd' costs
     2 n k multiply-adds and (n_samples + n_features) k^2 for the sweeps; of 'mu' 2 n k for beta = 2, 4 n k for beta = 1
-    and 6 n k for any other beta, which needs WH at all entries of a CSR too, if only a few rows at a time.
+    and 6 n k for any other beta, which needs WH at all entries of a CSR too, if only a few rows at a time. 'ccd' visits
+    the positive entries; for beta = 1 each costs 2 k divisions and 8 k multiply-adds a sweep.
     Beyond X, W and H, memory holds the sums that chunks of rows add up, 48 MB at most.
 
     The result does not depend on the number of threads, to the last bit.

@@ -19,6 +19,7 @@ from nmf_numba.datasets import load_docstrings
 from nmf_numba.losses.reference import weights
 from nmf_numba.problem import Problem
 from nmf_numba.solvers import SOLVERS
+from nmf_numba.solvers.ccd.solver import CyclicCoordinateDescent
 from nmf_numba.solvers.mu.solver import MultiplicativeUpdates
 from nmf_numba.validation import check_X
 
@@ -146,8 +147,119 @@ def test_what_is_claimed() -> None:
         assert mu.descends(make_problem(X, beta, PENALTIES["L1"]))
         for name in ("L2", "mixed", "L2 on H"):
             assert not mu.descends(make_problem(X, beta, PENALTIES[name])), (beta, name)
+    for penalty in PENALTIES.values():
+        assert [beta for beta in BETAS if SOLVERS["ccd"].descends(make_problem(X, beta, penalty))] == [2, 1]
     for beta in (0, -1):
         assert mu.descends(make_problem(X, beta, PENALTIES["L1"]))
+
+
+# Coordinate descent for Kullback-Leibler: steps that stop short of the minimum
+
+
+def one_entry(seed: int) -> tuple[Any, ...]:
+    """A row to visit in its second component alone: the first has a row sum of 0, so it only adds to y."""
+    rng = np.random.default_rng(seed)
+    n, scale = int(rng.integers(1, 7)), 10.0 ** rng.integers(-2, 3)
+    x, H = 10 ** rng.uniform(-2, 2, n), 10 ** rng.uniform(-2, 1, (2, n))
+    H[1, 1:] *= rng.random(n - 1) < 0.8
+    w = np.array([10 ** rng.uniform(-3, 1), scale * 10 ** rng.uniform(-3, 1) * (rng.random() < 0.9)])
+    sums = np.array([0.0, H[1].sum() * (1 if rng.random() < 0.5 else 1 + scale * rng.random())])
+    return w, x, H, sums, tuple(rng.choice([0.0, 0.5, 20.0], 2))
+
+
+def slope_in(w: float, old: Any, x: Any, H: Any, sums: Any, penalties: Any, order: int = 1) -> float:
+    """The first or second derivative of the objective where the second component is w, written down independently."""
+    y = old[0] * H[0] + w * H[1]
+    if order == 2:
+        return float(np.sum(x * H[1] ** 2 / y**2)) + penalties[1]
+    return float(sums[1] + penalties[0] + penalties[1] * w - np.sum(x * H[1] / y))
+
+
+def value_at(w: float, old: Any, x: Any, H: Any, sums: Any, penalties: Any) -> float:
+    y = old[0] * H[0] + w * H[1]
+    return float(sums[1] * w - np.sum(x * np.log(y)) + penalties[0] * w + penalties[1] * w**2 / 2)
+
+
+def visited(twin: str, arguments: tuple[Any, ...]) -> tuple[float, float]:
+    """The entry after one visit by a twin, and the violation."""
+    w, x, H, sums, penalties = arguments
+    module, new = importlib.import_module(f"nmf_numba.solvers.ccd.{twin}"), w.copy()
+    scratch = (np.empty(len(x)),) if twin == "kernels" else ()
+    visit = module.visit_row if twin == "kernels" else module.visit
+    return (violation := visit(new, x, H, *scratch, sums, penalties, 1), float(new[1]))[1], violation
+
+
+@pytest.mark.parametrize("twin", ["reference", "kernels"])
+def test_a_step_of_ccd_does_not_pass_the_minimum(twin: str) -> None:
+    """The slope keeps its sign, so the objective falls all the way; Newton's step would pass it in many cases."""
+    passed, zeros = 0, 0
+    for seed in range(1000):
+        arguments = one_entry(seed)
+        old = float(arguments[0][1])
+        new, violation = visited(twin, arguments)
+        before, after = (slope_in(w, *arguments) for w in (old, new))
+        size = arguments[3][1] + arguments[4][0] + arguments[4][1] * max(old, new)
+        assert violation == pytest.approx(abs(min(before, 0)) if old == 0 else abs(before), rel=1e-9, abs=1e-12 * size)
+        if before < 0:
+            assert new > old, seed
+            assert after <= 1e-9 * size, seed
+        else:
+            assert new <= old, seed
+            assert after >= -1e-9 * size, seed
+        assert value_at(new, *arguments) <= value_at(old, *arguments) + 1e-12 * size, seed
+        newton = max(0.0, old - before / slope_in(old, *arguments, 2))
+        passed += slope_in(newton, *arguments) < -1e-9 * size and before > 0
+        zeros += old > 0 and new == 0
+    assert passed > 100
+    assert zeros > 100
+
+
+def test_steps_of_ccd_converge_quadratically() -> None:
+    """Near the minimum a step is Newton's: what is left of the slope falls with its square, from either side."""
+    for seed in range(200):
+        w, *others = one_entry(seed)
+        low, high = 0.0, 1e6
+        for _ in range(200):
+            low, high = (low, mid) if slope_in(mid := (low + high) / 2, w, *others) > 0 else (mid, high)
+        if low > 1e-3:  # else the minimum is at zero
+            for sign in (1, -1):
+                left = []
+                for distance in (1e-2, 1e-3):
+                    w[1] = low * (1 + sign * distance)
+                    left.append(abs(visited("kernels", (w, *others))[0] - low) / (low * distance**2))
+                assert left[1] < 3 * left[0] + 1, seed
+                assert left[0] < 10, seed
+
+
+def test_slope_and_curvature_of_ccd_by_finite_differences() -> None:
+    for seed in range(50):
+        w, *others = one_entry(seed)
+        at, step = float(w[1]) + 0.1, 1e-4
+        values = [value_at(at + sign * step, w, *others) for sign in (-1, 0, 1)]
+        slope, curvature = (slope_in(at, w, *others, order) for order in (1, 2))
+        scale = abs(values[1]) + curvature
+        assert (values[2] - values[0]) / (2 * step) == pytest.approx(slope, abs=1e-4 * scale)
+        assert (values[2] - 2 * values[1] + values[0]) / step**2 == pytest.approx(curvature, rel=1e-3, abs=1e-5 * scale)
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("beta", [1, 2])
+def test_ccd_falls_from_bad_starts(seed: int, beta: float) -> None:
+    """Starts of any scale, zeros in X and in the factors, small and large penalties, one to four sweeps."""
+    rng = np.random.default_rng(seed)
+    X = rng.poisson(10 ** rng.uniform(-0.5, 2), (15, 10)) * (rng.random((15, 10)) < 0.7) * 1.0
+    X[0, 0] = 1
+    scale = 10.0 ** rng.uniform(-2, 2)
+    W, H = scale * 10 ** rng.uniform(-2, 1, (15, 4)), 10 ** rng.uniform(-2, 1, (4, 10)) / scale
+    W[rng.random(W.shape) < 0.2], W[:, 0] = 0, 1
+    alphas = {"alpha_W": float(rng.choice([0, 1e-3, 0.1])), "alpha_H": float(rng.choice([0, 1e-3, 0.1]))}
+    solver = CyclicCoordinateDescent(sweeps=1 + seed % 4)
+    for layout in LAYOUTS.values():
+        found = totals(
+            layout(X), 100, n_components=4, solver=solver, beta_loss=beta, init="custom", W=W, H=H, random_state=None,
+            l1_ratio=float(rng.random()), **alphas,
+        )  # fmt: skip
+        assert_descends(found)
 
 
 # The counterexample: an L2 penalty and beta = 1
