@@ -165,7 +165,7 @@ stopping
     >>> comparison = compare(load_digits().X[:50], 4, solvers=["cd", "mu"], max_iter=20, random_state=0)
     >>> list(comparison.traces)
     ['cd', 'mu']
-    >>> compare(load_digits().X[:50], 4, beta_loss=1, max_iter=5, random_state=0).refusals
+    >>> compare(load_digits().X[:50], 4, solvers=["cd", "mu"], beta_loss=1, max_iter=5, random_state=0).refusals
     {'cd': "beta_loss = 1.0, only 'frobenius'. Use solver='mu'."}
     """
     options = Options.of(locals(), solver=DEFAULT.solver)

@@ -763,7 +763,8 @@ def test_compare_prints_a_table_and_draws(capsys: pytest.CaptureFixture[str]) ->
     argv = ["compare", "x.npy", "-k", "2", "--max-iter", "3", "--random-state", "0", "--engines", "reference"]
     assert main(argv) == 0
     out = capsys.readouterr().out
-    assert [line.split()[0] for line in out.splitlines()[:4]] == ["run", "---", "cd", "mu"]
+    first = [line.split()[0] for line in out.splitlines()[:4]]
+    assert (first[0], set(first[1]), *first[2:]) == ("run", {"-"}, "cd", "mu")
     assert out.endswith("Figure: compare.png\n")
     assert Path("compare.png").read_bytes().startswith(b"\x89PNG")
     assert main([*argv, "--beta-loss", "1", "--x", "iteration", "--gap"]) == 0
