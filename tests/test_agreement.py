@@ -268,7 +268,7 @@ def test_row_passes_beyond_one_block(beta, shape, dtype):
     calls = [(reference, kernels, (denominator, beta, (0.1, 0.2, 1 / max(1, 2 - beta, beta - 1)), True))]
     if beta == 2:
         reference, _, kernels = MODULES["nmf_numba.solvers.hals"]
-        calls.append((reference, kernels, ((Ht.T @ Ht), 0.1, np.arange(3), (2, 0.8))))
+        calls.append((reference, kernels, ((Ht.T @ Ht), 0.1, np.arange(3))))
     for name, arrays in {"dense": (X,), "csr": (stored.indptr, stored.indices, stored.data)}.items():
         for bounds in (np.array([0, shape[0]]), np.array([0, 2, 2, shape[0]])):
             reference, _, kernels = MODULES["nmf_numba.gradient"]

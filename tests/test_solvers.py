@@ -17,6 +17,7 @@ from nmf_numba import Factorization, fit, iterate, objective
 from nmf_numba.estimators import NMF
 from nmf_numba.problem import Float, Problem
 from nmf_numba.solvers import SOLVERS
+from nmf_numba.solvers.hals.solver import HALS
 from nmf_numba.solvers.solver import AlternatingSolver, RowPassSolver, Solver, State
 from nmf_numba.validation import check_X
 
@@ -295,6 +296,33 @@ def test_resume_refuses_what_does_not_fit(change: dict[str, Any], text: str) -> 
     result = fit(make_X(), 3, max_iter=2, tol=0, **START)
     with pytest.raises(ValueError, match=text):
         fit(**({"X": make_X(), "n_components": 3, "max_iter": 2, "tol": 0, "resume": result} | change))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "text"),
+    [
+        ({"sweeps": 0}, ValueError, "sweeps must be an integer >= 1, or None. Found 0."),
+        ({"sweeps": 2.0}, TypeError, "sweeps must be an integer >= 1, or None. Found 2.0"),
+        ({"extrapolation": 1.5}, ValueError, "extrapolation must be a number from 0 to 1. Found 1.5."),
+    ],
+)
+def test_options_of_hals_are_checked(change: dict[str, Any], error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        HALS(**change)
+
+
+def test_hals_with_other_options() -> None:
+    """Names are options: the same numbers. The sweeps of an X do not depend on its rows; a given H is not passed by."""
+    X = make_X((40, 60))
+    for name, option in (("ahals", HALS(sweeps=10)), ("ehals", HALS(sweeps=10, extrapolation=0.7))):
+        named = dataclasses.replace(SOLVERS[name], sweeps=10)
+        assert same(*(fit(X, 3, solver=each, max_iter=20, tol=0, **START) for each in (named, option)))
+    problem, Ht = Problem(check_X(X)), np.ones((60, 3))
+    assert SOLVERS["ehals"]._sweeps(problem, Ht) == (8, 0.7)  # type: ignore[attr-defined]
+    assert SOLVERS["ehals"]._sweeps(problem.rows(3, 5), Ht) == (8, 0.7)  # type: ignore[attr-defined]
+    H = np.random.default_rng(0).random((3, 60))
+    kept = [fit(X, 3, solver=name, H=H, update_H=False, max_iter=5, tol=0) for name in ("ahals", "ehals")]
+    assert same(*kept)
 
 
 def test_a_class_is_not_an_instance() -> None:

@@ -36,7 +36,9 @@ ROOT = Path(__file__).parents[2]
 SOLVER = """\
 # {title}
 
-{doc} Its name is `solver="{name}"`.
+{doc}
+
+{names}
 
 ## What it supports
 
@@ -79,8 +81,10 @@ def folder_name(solver: Solver) -> str:
     return Path(inspect.getfile(type(solver))).parent.name
 
 
-def solver_page(solver: Solver) -> tuple[str, str]:
-    """Return the name of a solver's page and its text."""
+def solver_page(name: str) -> str:
+    """Return the text of the page of a folder of solvers: the first of them, and the names of all."""
+    solvers = [solver for solver in SOLVERS.values() if folder_name(solver) == name]
+    solver = solvers[0]
     folder = Path(inspect.getfile(type(solver))).parent
     paths = [folder / name for name in ("notes.md", "reference.py", "kernels.py")]
     table = list(losses(solver))
@@ -88,8 +92,8 @@ def solver_page(solver: Solver) -> tuple[str, str]:
     refusal = f"It refuses other losses, with a message: `{refused[0][-1]}`\n\n" if refused else ""
     text = SOLVER.format(
         title=solver.title,
-        name=solver.name,
         doc=first_line(type(solver)),
+        names="\n".join(f'- `solver="{each.name}"`: {each.title}' for each in solvers),
         rows="\n".join(f"| {' | '.join(row)} |" for row in table if row not in refused),
         refusal=refusal,
         stopping=lower_first(first_line(STOPPING[solver.stopping])),
@@ -97,7 +101,7 @@ def solver_page(solver: Solver) -> tuple[str, str]:
     )
     if "\n## Sources" not in (folder / "notes.md").read_text(encoding="utf-8"):
         text += "\n## Sources\n\n" + "".join(f"- {source}\n" for source in solver.sources)
-    return folder.name, text
+    return text
 
 
 # --- tutorials -----------------------------------------------------------------------------------------------------
@@ -294,7 +298,8 @@ def write_folder(folder: Path, texts: dict[str, str]) -> None:
 def write_pages(app: Sphinx) -> None:
     """Write all pages that are made."""
     docs = Path(app.srcdir)
-    write_folder(docs / "solvers", {f"{name}.md": text for name, text in map(solver_page, SOLVERS.values())})
+    folders = dict.fromkeys(map(folder_name, SOLVERS.values()))
+    write_folder(docs / "solvers", {f"{name}.md": solver_page(name) for name in folders})
     modules = public_names()
     api = {f"{module}.rst": module_page(module, names) for module, names in modules.items()}
     write_folder(docs / "api", {"index.rst": api_page(modules), **api})

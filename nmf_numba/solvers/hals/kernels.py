@@ -66,7 +66,7 @@ def extrapolate_block(Wt, before, gradient, constant, ordered, extrapolation):
 
 
 @kernel
-def update_rows(W, gram, cross, l1, order, sweeps):
+def sweep(W, gram, cross, l1, order, sweeps=(1, 0.0)):
     """Sweeps and (2) on some rows, 80 at a time, transposed so that these lie side by side.
 
     cross may be transposed: slices with a step of 1 have one type for Numba whether they are or not, so this is
@@ -99,7 +99,7 @@ def update_rows(W, gram, cross, l1, order, sweeps):
 
 
 @parallel
-def row_pass_dense(W, X, Ht, gram, l1, order, sweeps, bounds):
+def row_pass_dense(W, X, Ht, gram, l1, order, bounds, sweeps=(1, 0.0)):
     """Chunks of rows in parallel, each a block of rows at a time, with sums of its own."""
     n_chunks, n_components = len(bounds) - 1, W.shape[1]
     violations, WtX = np.zeros(n_chunks), np.empty((n_chunks, n_components, X.shape[1]), W.dtype)
@@ -110,9 +110,9 @@ def row_pass_dense(W, X, Ht, gram, l1, order, sweeps, bounds):
         buffer = np.empty((BLOCK, n_components), W.dtype)
         for start in range(bounds[c], bounds[c + 1], BLOCK):
             stop = min(start + BLOCK, bounds[c + 1])
-            rows, X_rows, cross = W[start:stop], X[start:stop], buffer[: stop - start : 1]  # a step: see update_rows
+            rows, X_rows, cross = W[start:stop], X[start:stop], buffer[: stop - start : 1]  # a step: see sweep
             product(cross, X_rows, Ht, False)
-            violations[c] += update_rows(rows, gram, cross, l1, order, sweeps)
+            violations[c] += sweep(rows, gram, cross, l1, order, sweeps)
             for left in range(0, X.shape[1], PANEL):
                 right = left + PANEL
                 product(WtX[c][:, left:right], rows.T, X_rows[:, left:right], True)
@@ -121,7 +121,7 @@ def row_pass_dense(W, X, Ht, gram, l1, order, sweeps, bounds):
 
 
 @parallel
-def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, sweeps, bounds):
+def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, bounds, sweeps=(1, 0.0)):
     """The same with what X stores of each row."""
     n_chunks, n_components = len(bounds) - 1, W.shape[1]
     violations, XtW = np.zeros(n_chunks), empty_sums(n_chunks, len(Ht), n_components, W)
@@ -132,12 +132,12 @@ def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, sweeps, bounds):
         buffer = np.empty((BLOCK, n_components), W.dtype)
         for start in range(bounds[c], bounds[c + 1], BLOCK):
             stop = min(start + BLOCK, bounds[c + 1])
-            rows, cross = W[start:stop], buffer[: stop - start : 1]  # a step: see update_rows
+            rows, cross = W[start:stop], buffer[: stop - start : 1]  # a step: see sweep
             fill(cross, 0)
             for i in range(start, stop):
                 begin, end = indptr[i], indptr[i + 1]
                 gather(cross[i - start], indices[begin:end], data[begin:end], Ht)
-            violations[c] += update_rows(rows, gram, cross, l1, order, sweeps)
+            violations[c] += sweep(rows, gram, cross, l1, order, sweeps)
             for i in range(start, stop):
                 begin, end = indptr[i], indptr[i + 1]
                 scatter(XtW[c], indices[begin:end], data[begin:end], W[i])
@@ -146,13 +146,13 @@ def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, sweeps, bounds):
 
 
 @parallel
-def update(W, gram, cross, l1, order, sweeps):
+def update(W, gram, cross, l1, order, sweeps=(1, 0.0)):
     """Chunks of rows in parallel, each with a violation of its own."""
     bounds = bounds_of(W)
     violations, total = np.empty(len(bounds) - 1), 0.0
     for c in prange(len(bounds) - 1):
         start, stop = bounds[c], bounds[c + 1]
-        violations[c] = update_rows(W[start:stop], gram, cross[start:stop:1], l1, order, sweeps)
+        violations[c] = sweep(W[start:stop], gram, cross[start:stop:1], l1, order, sweeps)
     for c in range(len(violations)):
         total += violations[c]
     return total

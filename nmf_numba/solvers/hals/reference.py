@@ -4,9 +4,9 @@ With H fixed, gram = H H' + l2 I and cross = X H', column t of W has a closed-fo
 
     W[:, t] <- max(0, W[:, t] - g / gram[t, t]),     g = W gram[:, t] - cross[:, t] + l1            (1)
 
-Columns go one after the other: column t sees the columns already updated. A sweep over all columns is cheap beside
-cross, which reads X: it may be repeated. Then the change may be overdone, in every row in which the objective is
-still not higher than before the sweeps:
+Columns go one after the other: column t sees the columns already updated. A sweep over all of them is cheap beside
+cross, which reads X, so it may be repeated. Then a row may go on beyond the sweeps, if the objective is lower there
+than before them:
 
     W <- max(0, W + extrapolation * (W - W before the sweeps))                                      (2)
 
@@ -27,14 +27,14 @@ def gram(Ht, l2):
     return Ht.T @ Ht + l2 * np.eye(Ht.shape[1], dtype=Ht.dtype)
 
 
-def update(W, gram, cross, l1, order, sweeps):
+def update(W, gram, cross, l1, order, sweeps=(1, 0.0)):
     """Update W in place by sweeps of (1), then (2), and return the violation of the optimality conditions.
 
     W : (n_rows, n_components), changed in place, non-negative
     gram : (n_components, n_components)
     cross : (n_rows, n_components)
     order : (n_components,), the order in which the components are updated
-    sweeps : (n_sweeps, extrapolation), how often, and how far beyond
+    sweeps : (n_sweeps, extrapolation), how often (1) and how far beyond (2)
     """
     (n_sweeps, extrapolation), before, violation = sweeps, W.copy(), 0.0
     for number in range(n_sweeps):
@@ -47,7 +47,7 @@ def update(W, gram, cross, l1, order, sweeps):
                 W[:, t] = np.maximum(W[:, t] - gradient / gram[t, t], 0)  # (1)
     if extrapolation > 0:
         further = np.maximum(W + W.dtype.type(extrapolation) * (W - before), 0)  # (2)
-        gradient = (before + further) / 2 @ gram - cross + l1  # halfway: times the step, it is the exact change
+        gradient = (before + further) / 2 @ gram - cross + l1  # halfway: times the step it is the change, exactly
         kept = ((further - before) * gradient).sum(axis=1) < 0
         W[kept] = further[kept]
     return violation
@@ -63,7 +63,7 @@ def entries(W, gram, cross, l1, order):
             yield t, i, gradient, gram[t, t], old
 
 
-def row_pass_dense(W, X, Ht, gram, l1, order, sweeps, bounds):
+def row_pass_dense(W, X, Ht, gram, l1, order, bounds, sweeps=(1, 0.0)):
     """Update W in place, chunk of rows by chunk of rows. Return of each chunk the violation, W'X and W'W.
 
     W : (n_rows, n_components), changed in place, non-negative
@@ -81,7 +81,7 @@ def row_pass_dense(W, X, Ht, gram, l1, order, sweeps, bounds):
     return np.array(violations), np.array(WtX), np.array(WtW)
 
 
-def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, sweeps, bounds):
+def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, bounds, sweeps=(1, 0.0)):
     """The same row pass for an X in compressed sparse row format. Return violation, X'W and W'W of each chunk.
 
     Row i of X holds data[p] in column indices[p], for p from indptr[i] to indptr[i + 1]; its other entries are zero

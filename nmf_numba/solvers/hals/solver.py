@@ -132,7 +132,7 @@ class HALS(RowPassSolver):
             return Sums(twin.update(state.W, state.gram, state.cross, problem.l1_W, order, sweeps), ())
         row_pass = twin.row_pass_dense if problem.layout == "dense" else twin.row_pass_csr
         gram, bounds = twin.gram(state.Ht, problem.l2_W), problem.bounds(state.W.shape[1])
-        more = gram, problem.l1_W, order, sweeps, bounds
+        more = gram, problem.l1_W, order, bounds, sweeps
         violations, cross, gram = row_pass(state.W, *problem.arrays, state.Ht, *more)
         sums = Sums.of_chunks(sum(violations.tolist()), problem.engine, cross, gram)
         cross, gram = sums.arrays
