@@ -203,6 +203,10 @@ def test_half_steps(solver: str, engine: str) -> None:
     options: dict[str, Any] = {"solver": solver, "init": "random", "random_state": 0, "tol": 0, "max_iter": 2}
     whole = list(iterate(DIGITS, 2, **options, engine=engine))
     halves = list(iterate(DIGITS, 2, **options, engine=engine, every="half"))
+    if solver == "mue":  # it moves both factors before an iteration, so it has no halves
+        assert [(step.n_iter, step.half) for step in halves] == [(0, None), (1, None), (2, None)]
+        np.testing.assert_array_equal(halves[-1].H, whole[-1].H)
+        return
     assert [(step.n_iter, step.half) for step in halves] == [(0, None), (1, "W"), (1, "H"), (2, "W"), (2, "H")]
     np.testing.assert_array_equal(halves[1].H, whole[0].H)
     np.testing.assert_array_equal(halves[1].W, whole[1].W)
