@@ -13,8 +13,7 @@ than before them:
 The row pass updates W by (1) and (2) and, at once, adds up what H needs: X'W and W'W. These are H's own cross and gram
 (before the penalties), so `update` with them updates H too. Here Ht is H transposed, (n_features, n_components).
 
-Sources: Cichocki and Phan (2009), the Fast HALS algorithm; Gillis and Glineur (2012), more than one sweep.
-Derivation: notes.md beside this file.
+Sources: Cichocki and Phan (2009), Fast HALS; Gillis and Glineur (2012), several sweeps. Derivation: notes.md.
 """
 
 from itertools import pairwise
@@ -31,8 +30,7 @@ def update(W, gram, cross, l1, order, sweeps=(1, 0.0)):
     """Update W in place by sweeps of (1), then (2), and return the violation of the optimality conditions.
 
     W : (n_rows, n_components), changed in place, non-negative
-    gram : (n_components, n_components)
-    cross : (n_rows, n_components)
+    gram, cross : (n_components, n_components) and (n_rows, n_components)
     order : (n_components,), the order in which the components are updated
     sweeps : (n_sweeps, extrapolation), how often (1) and how far beyond (2)
     """
