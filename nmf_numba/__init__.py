@@ -16,7 +16,7 @@ from nmf_numba.plotting import (
     plot_factorization,
     plot_terms,
 )
-from nmf_numba.result import Factorization
+from nmf_numba.result import Factorization, Interrupted
 from nmf_numba.trace import Trace
 from nmf_numba.validation import ConvergenceWarning
 from nmf_numba.version import __version__ as __version__
@@ -25,6 +25,7 @@ __all__ = [
     "Comparison",
     "ConvergenceWarning",
     "Factorization",
+    "Interrupted",
     "Objective",
     "Patch",
     "Step",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ import numpy as np
 from nmf_numba.loop import Step, prepare
 from nmf_numba.options import DEFAULT, SKLEARN, Options
 from nmf_numba.problem import Float
-from nmf_numba.result import Factorization
+from nmf_numba.result import Factorization, Interrupted
 from nmf_numba.solvers.solver import Solver
 from nmf_numba.validation import Engine, Init, Loss, Rank, Same, SolverName, Stopping
 
@@ -134,6 +135,8 @@ def fit(
         another loss; a parameter is out of range.
     TypeError
         A parameter has the wrong type; the dtype of W or H is not X's.
+    Interrupted
+        Ctrl-C, a KeyboardInterrupt; its `result` is what the fit has reached.
 
     Warns
     -----
@@ -179,7 +182,13 @@ def fit(
     run = prepare(X, Options.of(locals()))
     if run.options.trace:
         run.rows = []
-    step = run.last()
+    try:
+        step = run.last()
+    except KeyboardInterrupt:
+        if run.reached is None:
+            raise
+        reached = dataclasses.replace(run.reached, _objective=None, _kkt=None)
+        raise Interrupted(Factorization.of(run, reached, X)) from None
     return Factorization.of(run, step, X)
 
 

@@ -128,6 +128,7 @@ class Run:
 
     seconds: float = 0.0
     held: bool = False  # whether the threads are set already
+    reached: Step | None = None  # the last step, also if Ctrl-C comes
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
@@ -265,6 +266,7 @@ class Run:
             if reporter is not None:
                 reporter.report(step)
             self.record(step)
+            self.reached = step
             yield step
             if step.stop_reason is not None:
                 return

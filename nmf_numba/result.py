@@ -28,7 +28,36 @@ REASONS = {
     "max_iter": "max_iter was reached",
     "max_time": "max_time was reached",
     "callback": "the callback ended it",
+    "interrupt": "it was interrupted",
 }
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during `fit`. Not caught, it ends the program like any other.
+
+    Attributes
+    ----------
+    result : Factorization
+        What the fit has reached, with `stop_reason` 'interrupt'. Some rows of W and H may be those of the iteration
+        that was under way.
+
+    Examples
+    --------
+    >>> from nmf_numba import Interrupted, fit
+    >>> def stop(step):
+    ...     if step.n_iter == 3:
+    ...         raise KeyboardInterrupt  # as Ctrl-C does
+    >>> try:
+    ...     result = fit([[1.0, 2.0], [3.0, 5.0]], 1, init="random", random_state=0, tol=0, callback=stop)
+    ... except Interrupted as interrupted:
+    ...     result = interrupted.result
+    >>> result.n_iter, result.stop_reason
+    (2, 'interrupt')
+    """
+
+    def __init__(self, result: Factorization) -> None:
+        super().__init__(f"the fit was interrupted after {result.n_iter} iterations; `result` has what it has reached")
+        self.result = result
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -42,7 +71,7 @@ class Factorization:
         C-contiguous, non-negative, of X's dtype; they share no memory with anything that was passed.
     n_iter : int
         Iterations done.
-    stop_reason : {'tol', 'max_iter', 'max_time', 'callback'}
+    stop_reason : {'tol', 'max_iter', 'max_time', 'callback', 'interrupt'}
         Why the fit ended: its stopping rule was met, or something else came first.
     trace : Trace or None
         The objective and its terms, the violation, the KKT residual and the time, if the fit was asked for them.
@@ -87,7 +116,7 @@ class Factorization:
         """Return the result of a run that has ended with a step; X is what the user passed, with its names."""
         parameters = {"solver": run.solver.name} | {name: getattr(run.options, name) for name in KEPT}
         trace = None if run.rows is None else Trace.of(run.rows)
-        H, reason = np.ascontiguousarray(step.H), str(step.stop_reason)
+        H, reason = np.ascontiguousarray(step.H), str(step.stop_reason or "interrupt")
         row_names, column_names = names_of(X)
         figures = {"objective": step._objective, "kkt": step._kkt}
         return cls(

@@ -171,3 +171,23 @@ def test_the_drop_in_warns_where_it_ends_far_from_a_stationary_point() -> None:
     with pytest.warns(nmf_numba.ConvergenceWarning, match="after 2 iterations, but far from a stationary point"):
         NMF(10, random_state=0).fit(X)
     assert fit(X, 10, random_state=0).relative_error < 0.326
+
+
+@pytest.mark.parametrize("solver", ["cd", "mu"])
+def test_an_interrupted_fit_leaves_what_it_has_reached(solver: str) -> None:
+    def stop(step: nmf_numba.Step) -> None:
+        if step.n_iter == 4:
+            raise KeyboardInterrupt
+
+    X = make_X()
+    options: dict[str, Any] = {"solver": solver, "init": "random", "random_state": 0, "tol": 0}
+    with pytest.raises(nmf_numba.Interrupted, match="interrupted after 3 iterations") as caught:
+        fit(X, 3, callback=stop, trace=True, **options)
+    result = caught.value.result
+    assert result.stop_reason == "interrupt"
+    assert result.trace is not None
+    assert len(result.trace) == 4
+    assert result.objective.total <= result.trace.objective[-1]
+    assert "it was interrupted" in repr(result)
+    with pytest.raises(KeyboardInterrupt):  # who does not know Interrupted
+        fit(X, 3, callback=stop, **options)

@@ -133,7 +133,16 @@ def tutorials_page(names: list[str]) -> str:
 # The order in which a reader meets the names; those that are not here come last.
 MODULES = ("nmf_numba", "nmf_numba.estimators", "nmf_numba.plotting", "nmf_numba.datasets")
 READING = (
-    ("fit", "Factorization", "non_negative_factorization", "initialize", "objective", "Objective", "beta_divergence"),
+    (
+        "fit",
+        "Factorization",
+        "Interrupted",
+        "non_negative_factorization",
+        "initialize",
+        "objective",
+        "Objective",
+        "beta_divergence",
+    ),
     ("iterate", "Step", "Trace", "compare", "Comparison", "patch", "Patch"),
     ("plot_convergence", "plot_terms", "plot_factorization", "plot_components", "plot_activations", "animate"),
     ("NMF", "MiniBatchNMF", "ConvergenceWarning", "Dataset", "DATASETS"),
