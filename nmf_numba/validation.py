@@ -26,7 +26,7 @@ Init = Literal["auto", "random", "nndsvd", "nndsvda", "nndsvdar", "custom"]
 Engine = Literal["numba", "reference"]
 Every = Literal["iteration", "half", "coordinate"]
 Stopping = Literal["kkt", "scikit-learn"]
-SolverName = Literal["cd", "mu", "ahals", "ehals", "mm", "mue", "ccd"]
+SolverName = Literal["cd", "mu", "ahals", "ehals", "mm", "mue", "ccd", "apg", "bpp"]
 Same = Literal["same"]
 Rank = Literal["auto"]
 

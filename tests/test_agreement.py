@@ -116,6 +116,7 @@ def make_arguments(names, rng, n_rows, n_features, n_components, dtype, positive
         "penalties": (float(rng.choice([0.0, 0.3])), float(rng.choice([0.0, 0.7])), gamma),
         "beta": beta,
         "least": float(rng.choice(LEAST)),
+        "n_steps": int(rng.integers(1, 4)),
         "order": rng.permutation(n_components),
         "sweeps": (int(rng.integers(1, 4)), float(rng.choice([0.0, 0.8]))),
         "update_H": bool(rng.random() < 0.8),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from nmf_numba.problem import Problem
+from nmf_numba.solvers.apg.solver import AcceleratedProjectedGradient
+from nmf_numba.solvers.bpp.solver import BlockPrincipalPivoting
 from nmf_numba.solvers.ccd.solver import CyclicCoordinateDescent
 from nmf_numba.solvers.hals.solver import HALS, AcceleratedHALS, ExtrapolatedHALS
 from nmf_numba.solvers.mu.solver import ExactUpdates, ExtrapolatedUpdates, MultiplicativeUpdates
@@ -18,6 +20,8 @@ SOLVERS: dict[str, Solver] = {
         ExactUpdates(),
         ExtrapolatedUpdates(),
         CyclicCoordinateDescent(),
+        AcceleratedProjectedGradient(),
+        BlockPrincipalPivoting(),
     )
 }
 

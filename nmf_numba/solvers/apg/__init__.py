@@ -1,0 +1,1 @@
+"""Accelerated projected gradient: Nesterov's method on each half, for the Frobenius loss."""
