@@ -72,12 +72,13 @@ def fit(
     update_H : bool, default True
         False: keep the given H and find W. W then starts at zero for 'cd', and at sqrt(mean(X) / n_components) for
         'mu' and 'ccd'.
-    solver : {'auto', 'cd', 'ahals', 'ehals', 'mu', 'mm', 'mue', 'ccd'} or Solver, default 'cd'
+    solver : {'auto', 'cd', 'ahals', 'ehals', 'mu', 'mm', 'mue', 'ccd', 'apg', 'bpp'} or Solver, default 'cd'
         'cd': HALS, coordinate descent, for the Frobenius loss; 'ahals' with inner sweeps, 'ehals' also with
         extrapolation. 'mu': multiplicative updates, for every loss; 'mm' with penalties majorised exactly, 'mue' with
         extrapolation. 'ccd': cyclic coordinate descent, for the Kullback-Leibler and the Frobenius loss, with a
-        second copy of X, transposed. 'auto': the one that needs least time by measurement, for this loss and layout. An
-        instance has options of its own; it may be of a class that you write.
+        second copy of X, transposed. 'apg': accelerated projected gradient; 'bpp': each half exactly, by block
+        principal pivoting; both for the Frobenius loss. 'auto': the one that needs least time by measurement, for this
+        loss and layout. An instance has options of its own; it may be of a class that you write.
     beta_loss : {'frobenius', 'kullback-leibler', 'itakura-saito'} or float, default 'frobenius'
         The divergence to minimise: beta is 2, 1, 0, or the number given. beta <= 0 needs an X without zeros.
     tol : float >= 0, default 1e-4
