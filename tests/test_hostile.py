@@ -25,12 +25,12 @@ from nmf_numba.estimators import NMF, MiniBatchNMF
 from nmf_numba.problem import Problem
 from nmf_numba.validation import check_X
 
-METHODS = [("cd", 2), ("mu", 2), ("mu", 1), ("mu", 1.5), ("mu", 0.5), ("mu", 3)]  # those that take zeros
+METHODS = [("cd", 2), ("apg", 2), ("bpp", 2), ("mu", 2), ("mu", 1), ("mu", 1.5), ("mu", 0.5), ("mu", 3)]  # those that take zeros
 POSITIVE = [("mu", 0), ("mu", -1)]  # those that need X > 0
 LAYOUTS = {"dense": np.asarray, "csr": sparse.csr_array}
 
 each_method = pytest.mark.parametrize(("solver", "beta"), METHODS)
-each_solver = pytest.mark.parametrize("solver", ["cd", "mu"])
+each_solver = pytest.mark.parametrize("solver", ["cd", "mu", "apg", "bpp"])
 each_layout = pytest.mark.parametrize("layout", LAYOUTS)
 each_engine = pytest.mark.parametrize("engine", ["numba", "reference"])
 

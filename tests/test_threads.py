@@ -19,6 +19,8 @@ from nmf_numba.validation import check_X
 X = {layout: make_X((8000, 300), layout=layout) for layout in ("dense", "csr")}  # made once: by BLAS
 KINDS = [
     pytest.param("cd", 2.0, id="cd"),
+    pytest.param("apg", 2.0, id="apg"),
+    pytest.param("bpp", 2.0, id="bpp"),
     pytest.param("mu", 2.0, id="mu-2"),
     pytest.param("mu", 1.0, id="mu-1"),
     pytest.param("mu", 1.3, id="mu-1.3"),
