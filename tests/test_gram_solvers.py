@@ -50,3 +50,13 @@ def test_number_of_steps():
         for n in (1, 8)
     ]
     assert ends[1].trace.objective[-1] < ends[0].trace.objective[-1]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_what_vanishes_becomes_zero(dtype):
+    """A column of zeros in X: its entries of H shrink in each step, and subnormal numbers would take their time."""
+    X = np.random.default_rng(4).random((30, 8)).astype(dtype)
+    X[:, 3] = 0
+    H = fit(X, 3, solver="apg", init="random", random_state=0, tol=0, max_iter=2000).H
+    assert (H[H > 0] >= np.finfo(dtype).tiny).all()
+    assert (H[:, 3] == 0).all()

@@ -25,7 +25,16 @@ from nmf_numba.estimators import NMF, MiniBatchNMF
 from nmf_numba.problem import Problem
 from nmf_numba.validation import check_X
 
-METHODS = [("cd", 2), ("apg", 2), ("bpp", 2), ("mu", 2), ("mu", 1), ("mu", 1.5), ("mu", 0.5), ("mu", 3)]  # those that take zeros
+METHODS = [
+    ("cd", 2),
+    ("apg", 2),
+    ("bpp", 2),
+    ("mu", 2),
+    ("mu", 1),
+    ("mu", 1.5),
+    ("mu", 0.5),
+    ("mu", 3),
+]  # those that take zeros
 POSITIVE = [("mu", 0), ("mu", -1)]  # those that need X > 0
 LAYOUTS = {"dense": np.asarray, "csr": sparse.csr_array}
 

@@ -61,6 +61,7 @@ def first_slopes(slope, W, gram, cross, l1):
 def take_steps(W, gram, cross, l1, n_steps, step):
     """(1) and (2) on some rows, a block at a time. Return the violation before the first step."""
     k, zero, violation = W.shape[1], W.dtype.type(0), 0.0
+    least = W.dtype.type(2.0**-970 if W.itemsize == 8 else 2.0**-103)  # of normal numbers, divided by their rounding
     buffers, a = np.empty((5, BLOCK, k), W.dtype), np.empty(BLOCK)
     slopes, news, slopes_new, ys, slopes_y = buffers[0], buffers[1], buffers[2], buffers[3], buffers[4]
     for first in range(0, len(W), BLOCK):
@@ -74,7 +75,8 @@ def take_steps(W, gram, cross, l1, n_steps, step):
         for _ in range(n_steps if step > 0 else 0):
             for i in range(n):
                 for t in range(k):
-                    news[i, t] = max(ys[i, t] - step * slopes_y[i, t], zero)  # (1)
+                    value = ys[i, t] - step * slopes_y[i, t]
+                    news[i, t] = value if value > least else zero  # (1)
             product(slopes_new[:n], news[:n], gram, False)
             for i in range(n):
                 w, new, y, slope, slope_new = rows[i], news[i], ys[i], slopes[i], slopes_new[i]
@@ -85,7 +87,8 @@ def take_steps(W, gram, cross, l1, n_steps, step):
                 if change > 0:  # it would rise: start anew
                     a[i] = 1
                     for t in range(k):
-                        new[t] = max(w[t] - step * slope[t], zero)
+                        value = w[t] - step * slope[t]
+                        new[t] = value if value > least else zero
                     set_slope(slope_new, new, gram, x[i], l1)
                 a_new = (1 + np.sqrt(1 + 4 * a[i] * a[i])) / 2
                 ahead, a[i] = W.dtype.type((a[i] - 1) / a_new), a_new

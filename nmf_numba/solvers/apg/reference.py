@@ -27,6 +27,12 @@ def bound(gram):
     return least
 
 
+def cut(W):
+    """Return max(0, W), with zero also for what decays into numbers that processors handle slowly, in W's dtype."""
+    least = np.finfo(W.dtype).tiny / np.finfo(W.dtype).eps
+    return np.where(least < W, W, 0).astype(W.dtype)
+
+
 def update(W, gram, cross, l1, n_steps):
     """Update W in place by n_steps steps and return the violation of the optimality conditions before them.
 
@@ -43,10 +49,10 @@ def update(W, gram, cross, l1, n_steps):
     step = W.dtype.type(1 / largest)
     y, slope_y, a = W.copy(), slope, np.ones((len(W), 1))
     for _ in range(n_steps):
-        new = np.maximum(y - step * slope_y, 0)  # (1)
+        new = cut(y - step * slope_y)  # (1)
         slope_new = new @ gram - cross + l1
         rises = ((new - W) * (slope_new + slope)).sum(axis=1) > 0  # twice the change of the objective
-        new[rises] = np.maximum(W - step * slope, 0)[rises]
+        new[rises] = cut(W - step * slope)[rises]
         slope_new[rises] = (new @ gram - cross + l1)[rises]
         a[rises] = 1
         a_new = (1 + np.sqrt(1 + 4 * a**2)) / 2
