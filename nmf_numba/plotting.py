@@ -367,7 +367,7 @@ def plot_terms(trace: Trace, x: str = "iteration", *, within: float = 2.0, ax: A
     if 0 < first < len(at) - 1 and np.isfinite(floor[first:]).all():
         ax.set_xlim(at[first], at[-1])
         ax.set_ylim(0, 1.05 * floor[first:].max())
-        ax.set_xlabel(f"{X_LABELS[x]}, from where the objective is below {within:g} times its end")
+        ax.set_xlabel(f"{X_LABELS[x]}\n(from {within:g} times the last objective on)")
     ax.set_ylabel(f"terms of the objective\n{UNIT}")
     if ax.collections:
         ax.legend(frameon=False, reverse=True)  # as they lie on each other

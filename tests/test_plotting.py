@@ -121,7 +121,7 @@ def test_a_start_far_above_the_rest_does_not_flatten_it() -> None:
     ax = plot_terms(trace)
     assert ax.get_xlim() == (2, 4)
     assert 2.5 < ax.get_ylim()[1] < 3
-    assert ax.get_xlabel() == "iteration, from where the objective is below 2 times its end"
+    assert ax.get_xlabel() == "iteration\n(from 2 times the last objective on)"
     assert plot_terms(trace, within=np.inf).get_xlim() == (0, 4)
     ax = plot_convergence(trace)
     assert ax.get_ylim()[1] == 20  # 10 times the end
