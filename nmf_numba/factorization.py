@@ -156,7 +156,7 @@ def fit(
     With n stored entries of X (n_samples * n_features for a dense one) and k components, an iteration of 'cd' costs
     2 n k multiply-adds and (n_samples + n_features) k^2 for the sweeps; of 'mu' 2 n k for beta = 2, 4 n k for beta = 1
     and 6 n k for any other beta, which needs WH at all entries of a CSR too, if only a few rows at a time. 'ccd' visits
-    the positive entries; for beta = 1 each costs 2 k divisions and 8 k multiply-adds a sweep.
+    the positive entries; for beta = 1 each costs 2 k divisions and 10 k multiply-adds a sweep.
     Beyond X, W and H, memory holds the sums that chunks of rows add up, 48 MB at most.
 
     The result does not depend on the number of threads, to the last bit.

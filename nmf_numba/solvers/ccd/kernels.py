@@ -34,20 +34,27 @@ def step_up(w, S, N, Q, l2):
 
 
 @kernel
+def multiply(y, w, H):
+    """Set y <- w H."""
+    for j in range(len(y)):
+        y[j] = 0
+    for t in range(len(w)):
+        if w[t] != 0:
+            h, w_t = H[t], w[t]
+            for j in range(len(y)):
+                y[j] += w_t * h[j]
+
+
+@kernel
 def visit_row(w, x, H, y, sums, penalties, n_sweeps):
     """`visit` of reference.py. The lines of H may be longer than x; y is scratch, as long as x."""
     number, n = w.dtype.type, len(x)
     zero, one, floor, l1, l2 = number(0), number(1), number(FLOOR), number(penalties[0]), number(penalties[1])
     violation = 0.0
-    for j in range(n):
-        y[j] = 0
-    for t in range(len(w)):
-        h, w_t = H[t], w[t]
-        for j in range(n):
-            y[j] += w_t * h[j]
     for sweep in range(n_sweeps):
+        multiply(y, w, H)
         for t in range(len(w)):
-            if sums[t] == 0:
+            if sums[t] == 0 or (sweep > 0 and w[t] == 0):
                 continue
             h, w_t, N, Q = H[t], w[t], zero, zero
             for j in range(n):

@@ -11,7 +11,7 @@ second order, and neither goes beyond the minimum:
     slope > 0:  w_t <- w_t / (1 + slope / (w_t curvature)),  or 0 if the slope is not negative there            (2)
     slope < 0:  w_t <- w_t + d,  where d > 0 solves  (S + l2 d) (1 + d Q/N) = N                                (3)
 
-y changes by (change of w_t) h_t, so a sweep over the components never multiplies W with H. H is updated by the same
+y changes by (change of w_t) h_t, so a sweep multiplies w with H once, when it begins. H is updated by the same
 function, with X transposed. Here Ht is H transposed, (n_features, n_components).
 
 Source: Hsieh and Dhillon (2011), Lin and Boutros (2020), who take Newton's step. For (2) and (3) see notes.md.
@@ -43,15 +43,18 @@ def up(w, S, N, Q, l2):
 def visit(w, x, H, sums, penalties, n_sweeps):
     """Update a row of W in place by n_sweeps of (2) and (3) and return the violation in the first of them.
 
+    The first sweep visits all components, the others those that are positive when they begin.
+
     w : (n_components,), changed in place, non-negative
     x : (n_visited,), the positive entries of the row of X
     H : (n_components, n_visited), the columns of H that belong to them
     sums : (n_components,), the row sums of the whole H. Where one is zero, the component is not in use: w_t stays.
     penalties : l1 and l2
     """
-    violation, (l1, l2), y = 0.0, penalties[:2], w @ H
+    violation, (l1, l2) = 0.0, penalties[:2]
     for sweep in range(n_sweeps):
-        for t in np.flatnonzero(sums):
+        y = w @ H  # anew: changes of y leave rounding errors of the size that y had before
+        for t in np.flatnonzero((sums > 0) & ((sweep == 0) | (w > 0))):
             u = H[t] / np.maximum(y, FLOOR)
             N, Q, S = x @ u, x @ u**2, sums[t] + l1 + l2 * w[t]  # (1)
             slope = S - N
