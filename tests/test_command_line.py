@@ -332,7 +332,7 @@ def test_components_left_out(capsys: pytest.CaptureFixture[str], command: str) -
     assert main([command, "x.npy", "--max-iter", "2", *more]) == 0
     assert f"warning: n_components was not given, so all {X.shape[1]} features are kept" in capsys.readouterr().err
     assert main([command, "x.npy", "-k", "auto", "--max-iter", "2", "--tol", "0", *more, "--overwrite"]) == 0
-    assert capsys.readouterr().err == ""
+    assert "n_components" not in capsys.readouterr().err  # old Matplotlib has warnings of its own
 
 
 @pytest.mark.filterwarnings("ignore:n_components was not given:FutureWarning")

@@ -15,8 +15,9 @@ def kkt_residual(problem: Problem, W: Float, Ht: Float) -> float:
     """Return the relative KKT residual of W and Ht (H transposed), from 0, a stationary point, to 1: a pass over X.
 
     The gradient of the objective in W is P - N, both parts non-negative: P = denominator + l1 + l2 W and N = numerator,
-    as in (1) of reference.py. Where W = 0 only a negative gradient can help, so there the rest is cut off: that is the
-    projected gradient. The residual is the sum of its absolute values over W and H, divided by the sum of P + N over
+    as in (1) of reference.py. An entry of it counts as it is where it is negative, so W should grow; where it is
+    positive, in proportion to W, up to the mean of its column: at zero nothing is left to do. That is (3) of notes.md.
+    The residual is the sum of these over W and H, divided by the sum of P + N over
     both (over W alone if H stays). It has no unit: it is the same for X in grams and in kilograms.
     """
     from nmf_numba.compiled.threads import threads  # noqa: PLC0415  (imports Numba, which takes its time)
@@ -40,7 +41,7 @@ def kkt_residual(problem: Problem, W: Float, Ht: Float) -> float:
 
 
 def _balance(W: Float, numerator: Float, denominator: Float, l1: float, l2: float, beta: float) -> tuple[float, float]:
-    """Return the sums of |projected gradient| and of P + N over the entries of W, in float64."""
+    """Return the two sums of (3) in notes.md over the entries of W, in float64."""
     residual = size = 0.0
     means = np.maximum(W.mean(axis=0, dtype=np.float64), np.finfo(np.float64).tiny)
     for start in range(0, len(W), ROWS):
