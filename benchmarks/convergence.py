@@ -209,10 +209,9 @@ def rows(options):
             for name in ("cd", "mu"):
                 if name in able:
                     ms = sklearn_ms(case, starts[0], name, options)
-                    allowed = found[0][name][-1, 0]
                     goals = [t[0] * ms / 1000 if t else None for t in reached[name][case.goal]]
-                    theirs[name] = (ms, median(goals, len(starts)), allowed * ms / 1000)
-        baseline = min((t for _, t, _ in theirs.values() if t is not None), default=None)
+                    theirs[name] = (ms, median(goals, len(starts)))
+        baseline = min((t for _, t in theirs.values() if t is not None), default=None)
         for name in able:
             times = {key: [t[1] if t else None for t in values] for key, values in reached[name].items()}
             n_iter = median([t[0] if t else None for t in reached[name][case.goal]], len(starts))
@@ -228,7 +227,7 @@ def rows(options):
                 "gain": None if own is None or baseline is None else baseline / max(own, 1e-9),
                 "goal": f"{100 * MORE_GAPS[case.goal]:g} %",
             }
-        for name, (ms, goal, _) in theirs.items():
+        for name, (ms, goal) in theirs.items():
             yield {
                 "case": case.name,
                 "solver": f"{name}, sk",

@@ -17,8 +17,8 @@ def kkt_residual(problem: Problem, W: Float, Ht: Float) -> float:
     The gradient of the objective in W is P - N, both parts non-negative: P = denominator + l1 + l2 W and N = numerator,
     as in (1) of reference.py. An entry of it counts as it is where it is negative, so W should grow; where it is
     positive, in proportion to W, up to the mean of its column: at zero nothing is left to do. That is (3) of notes.md.
-    The residual is the sum of these over W and H, divided by the sum of P + N over
-    both (over W alone if H stays). It has no unit: it is the same for X in grams and in kilograms.
+    The residual is the sum of these over W and H, divided by the sum of P + N over both (over W alone if H stays). It
+    has no unit: it is the same for X in grams and in kilograms.
     """
     from nmf_numba.compiled.threads import threads  # noqa: PLC0415  (imports Numba, which takes its time)
 

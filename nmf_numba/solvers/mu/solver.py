@@ -36,6 +36,7 @@ class MultiplicativeState(State):
     momentum : float
         With extrapolation: Nesterov's t, 1 after a restart.
     n_steps : int
+        With extrapolation: iterations done.
     last : float
         With extrapolation: the objective when it was last evaluated.
     """
