@@ -45,11 +45,40 @@ def denominators(W, Ht, beta):
 
 
 @parallel
+def products_dense(X, W, Ht, bounds):
+    """Chunks of rows in parallel, a block at a time, whose rows of X serve both products while they are in cache."""
+    n_chunks, k = len(bounds) - 1, W.shape[1]
+    XHt, WtX = np.empty((len(W), k), W.dtype), np.empty((n_chunks, k, len(Ht)), W.dtype)
+    for c in prange(n_chunks):
+        fill(WtX[c], 0)
+        for start in range(bounds[c], bounds[c + 1], BLOCK):
+            rows = slice(start, min(start + BLOCK, bounds[c + 1]))
+            product(XHt[rows], X[rows], Ht, False)
+            product(WtX[c], W[rows].T, X[rows], True)
+    return XHt, WtX
+
+
+@parallel
+def products_csr(indptr, indices, data, W, Ht, bounds):
+    """Chunks of rows in parallel."""
+    n_chunks, k = len(bounds) - 1, W.shape[1]
+    XHt, XtW = np.empty((len(W), k), W.dtype), empty_sums(n_chunks, len(Ht), k, W)
+    for c in prange(n_chunks):
+        fill(XHt[bounds[c] : bounds[c + 1]], 0)
+        fill(XtW[c], 0)
+        for i in range(bounds[c], bounds[c + 1]):
+            begin, end = indptr[i], indptr[i + 1]
+            gather(XHt[i], indices[begin:end], data[begin:end], Ht)
+            scatter(XtW[c], indices[begin:end], data[begin:end], W[i])
+    return XHt, XtW
+
+
+@parallel
 def numerators_dense(X, W, Ht, beta, bounds):
-    """Chunks of rows in parallel, a block at a time; for beta = 2 the weights are X itself."""
+    """Chunks of rows in parallel, a block at a time, and of its WH a tile of columns at a time."""
     n_chunks, k, n_features = len(bounds) - 1, W.shape[1], len(Ht)
     numerator_W, numerator_H = np.empty((len(W), k), W.dtype), np.empty((n_chunks, k, n_features), W.dtype)
-    H, width = transposed(Ht if beta != 2 and Ht.size < KEPT else Ht[:0]), min(TILE, n_features)
+    H, width = transposed(Ht if Ht.size < KEPT else Ht[:0]), min(TILE, n_features)
     for c in prange(n_chunks):
         fill(numerator_H[c], 0)
         buffers = np.empty((2, BLOCK * width), W.dtype)
@@ -57,16 +86,14 @@ def numerators_dense(X, W, Ht, beta, bounds):
             stop = min(start + BLOCK, bounds[c + 1])
             for left in range(0, n_features, width):
                 h, x = Ht[left : left + width], X[start:stop, left : left + width]
-                if beta != 2:
-                    n = (stop - start) * len(h)
-                    P, Q = buffers[0, :n].reshape(-1, len(h)), buffers[1, :n].reshape(-1, len(h))
-                    tile = H[:, left : left + len(h)] if H.size > 0 else transposed(h)  # H is empty if large
-                    product(Q, W[start:stop], tile, False)
-                    for i in range(stop - start):
-                        weights(P[i], Q[i], x[i], beta)
-                    x = P
-                product(numerator_W[start:stop], x, h, left > 0)
-                product(numerator_H[c, :, left : left + len(h)], W[start:stop].T, x, True)
+                n = (stop - start) * len(h)
+                P, Q = buffers[0, :n].reshape(-1, len(h)), buffers[1, :n].reshape(-1, len(h))
+                tile = H[:, left : left + len(h)] if H.size > 0 else transposed(h)  # H is empty if large
+                product(Q, W[start:stop], tile, False)
+                for i in range(stop - start):
+                    weights(P[i], Q[i], x[i], beta)
+                product(numerator_W[start:stop], P, h, left > 0)
+                product(numerator_H[c, :, left : left + len(h)], W[start:stop].T, P, True)
     return numerator_W, numerator_H
 
 

@@ -28,6 +28,22 @@ def denominators(W, Ht, beta):
     return weights(0, W @ Ht.T, beta)[1] @ Ht
 
 
+def products_dense(X, W, Ht, bounds):
+    """Return the numerators of (1) for beta = 2, where the weights are X: X H', and W'X of each chunk of rows."""
+    return X @ Ht, np.array([W[start:stop].T @ X[start:stop] for start, stop in pairwise(bounds)])
+
+
+def products_csr(indptr, indices, data, W, Ht, bounds):
+    """The same for an X in compressed sparse row format, with X'W, which lies like Ht, in the place of W'X."""
+    XHt, XtW = np.zeros_like(W), np.zeros((len(bounds) - 1, *Ht.shape), W.dtype)
+    for c, (start, stop) in enumerate(pairwise(bounds)):
+        for i in range(start, stop):
+            columns, x = indices[indptr[i] : indptr[i + 1]], data[indptr[i] : indptr[i + 1]]
+            XHt[i] = x @ Ht[columns]
+            XtW[c, columns] += np.outer(x, W[i])
+    return XHt, XtW
+
+
 def numerators_dense(X, W, Ht, beta, bounds):
     """Return the numerators of (1) for W, (n_rows, n_components), and of each chunk of rows for H, like H.
 

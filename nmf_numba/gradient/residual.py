@@ -27,8 +27,12 @@ def kkt_residual(problem: Problem, W: Float, Ht: Float) -> float:
     bounds = problem.bounds(W.shape[1])
     several = problem.engine == "numba" and max(len(bounds) - 2, len(W) // ROWS, len(Ht) // ROWS) > 0
     with np.errstate(all="ignore"), threads() if several else contextlib.nullcontext():
-        of_layout = functions.numerators_dense if problem.layout == "dense" else functions.numerators_csr
-        numerator_W, sums = of_layout(*problem.arrays, W, Ht, beta, bounds)
+        if beta == 2:
+            products = functions.products_dense if problem.layout == "dense" else functions.products_csr
+            numerator_W, sums = products(*problem.arrays, W, Ht, bounds)
+        else:
+            numerators = functions.numerators_dense if problem.layout == "dense" else functions.numerators_csr
+            numerator_W, sums = numerators(*problem.arrays, W, Ht, beta, bounds)
         denominator = functions.denominators(W, Ht, beta) if beta not in (1, 2) else functions.common(Ht, beta)
         residual, size = _balance(W, numerator_W, denominator, problem.l1_W, problem.l2_W, beta)
         if problem.update_H:
