@@ -41,6 +41,9 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; default: all")
     parser.add_argument("--only", nargs="+", default=[], metavar="TEXT", help="only cases whose name contains one")
+    parser.add_argument(
+        "--solvers", nargs="+", default=[], metavar="NAME", help="convergence: only these, cd, mu and auto"
+    )
     parser.add_argument("--quick", action="store_true", help="small data, one turn: shows that it runs, not how fast")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns; medians are shown (5)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], metavar="N", help="numbers of threads (1 2)")
@@ -52,7 +55,11 @@ def main(argv=None):
             parser.error(f"PART must be one of {', '.join(PARTS)}. Found {name!r}.")
 
     options = make_options(
-        quick=arguments.quick, rounds=arguments.rounds, threads=arguments.threads, only=arguments.only
+        quick=arguments.quick,
+        rounds=arguments.rounds,
+        threads=arguments.threads,
+        only=arguments.only,
+        solvers=arguments.solvers,
     )
     if arguments.out is not None:
         arguments.out.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,9 @@ from nmf_numba.validation import check_X
 
 TITLE = """Seconds of solver steps until the objective is within 1, 0.1 and 0.01 % of the best that any solver has
 found from the same start: medians over starts, a dash where fewer than half of them get there. gain: how many times
-sooner than scikit-learn to the gap in `goal`. Its iterates are those of cd and mu; the time of one is measured."""
+sooner than scikit-learn to the gap in `goal`. Its iterates are those of cd and mu; the time of one is measured. All
+solvers of a line begin at the same start, and the best objective is that of this start. A run ends after its case's
+number of iterations, or after LIMIT seconds, but cd and mu, which stand for scikit-learn too, go on to the former."""
 
 COLUMNS = (
     ("case", "case", "<34"),
@@ -40,6 +42,15 @@ COLUMNS = (
 GAPS = {"to_1": 0.01, "to_01": 0.001, "to_001": 0.0001}
 SKLEARN = "scikit-learn"
 POINTS = 60  # evaluations of the objective of a run, about
+LIMIT = 6.0  # seconds of a run
+TABLE = tuple(column for column in COLUMNS if column[0] != "reached")  # for the documentation
+STYLES = {  # the colours of Okabe and Ito; a family has one dash pattern
+    "auto": ("#000000", "-"), "cd": ("#0072B2", "-"), "ahals": ("#56B4E9", "-"), "ehals": ("#009E73", "-"),
+    "mu": ("#D55E00", "--"), "mm": ("#E69F00", "--"), "mue": ("#CC79A7", "--"), "ccd": ("#8C510A", "-."),
+    "apg": ("#999999", ":"), "bpp": ("#555555", ":"), "cd, sk": ("#0072B2", ":"), "mu, sk": ("#D55E00", ":"),
+}  # fmt: skip
+CURVES: dict[str, dict[str, list]] = {}  # of each case and solver: a run for each start, its gap against seconds
+SHOWN = 1e-4  # the smallest gap in a figure
 
 
 @functools.cache
@@ -118,6 +129,7 @@ def run(solver, case, start, max_iter):
         beta_loss=case.beta,
         tol=0,
         max_iter=max_iter,
+        max_time=None if solver in ("cd", "mu") else LIMIT,
         **dict(case.penalties),
     )
     for step in steps:
@@ -181,6 +193,7 @@ def runs_of(case, options):
     penalties = {"alpha_W": 0.0, "l1_ratio": 0.0} | dict(case.penalties)
     problem = Problem.scaled(checked, case.beta, penalties["alpha_W"], penalties["alpha_W"], penalties["l1_ratio"])
     able = [name for name, solver in SOLVERS.items() if solver.supports(problem) is None]
+    able = ["auto", *(name for name in able if name in ("cd", "mu") or options.wants_solver(name))]
     max_iter = 10 if options.quick else case.max_iter
     found, starts = [], []
     for seed in range(options.rounds):
@@ -204,6 +217,10 @@ def rows(options):
             }
             for name in able
         }
+        CURVES[case.name] = {name: [] for name in able}
+        for name in able:
+            for runs, b in zip(found, best, strict=True):
+                CURVES[case.name][name].append(np.column_stack([runs[name][:, 1], runs[name][:, 2] / b - 1]))
         theirs = {}
         with Threads(options.n_threads):
             for name in ("cd", "mu"):
@@ -212,6 +229,12 @@ def rows(options):
                     goals = [t[0] * ms / 1000 if t else None for t in reached[name][case.goal]]
                     theirs[name] = (ms, median(goals, len(starts)))
         baseline = min((t for _, t in theirs.values() if t is not None), default=None)
+        for name, (ms, _) in theirs.items():
+            per_iteration = [ms / 1000 * runs[name][:, 0] for runs in found]
+            CURVES[case.name][f"{name}, sk"] = [
+                np.column_stack([seconds, runs[name][:, 2] / b - 1])
+                for seconds, runs, b in zip(per_iteration, found, best, strict=True)
+            ]
         for name in able:
             times = {key: [t[1] if t else None for t in values] for key, values in reached[name].items()}
             n_iter = median([t[0] if t else None for t in reached[name][case.goal]], len(starts))
@@ -241,3 +264,33 @@ def rows(options):
                 "gain": None if goal is None else baseline / goal,
                 "goal": f"{100 * MORE_GAPS[case.goal]:g} %",
             }
+
+
+def figure(rows):
+    """The gap against seconds: a panel for each case, the median of all starts with a band from least to greatest."""
+    from matplotlib.figure import Figure  # noqa: PLC0415  (only if a figure is asked for)
+
+    names = list(dict.fromkeys(row["case"] for row in rows))
+    n_columns = min(3, len(names))
+    n_lines = -(-len(names) // n_columns)
+    drawn = Figure(figsize=(5.2 * n_columns, 3.6 * n_lines), layout="constrained")
+    for place, (axes, name) in enumerate(
+        zip(drawn.subplots(n_lines, n_columns, squeeze=False).flat, names, strict=False)
+    ):
+        latest = 0.0
+        for solver, runs in CURVES[name].items():
+            colour, dashes = STYLES[solver]
+            times = np.geomspace(1e-4, max(run[-1, 0] for run in runs) + 2e-4, 200)
+            gaps = np.array([np.exp(np.interp(times, run[:, 0], np.log(np.maximum(run[:, 1], 1e-7)))) for run in runs])
+            middle = np.median(gaps, axis=0)
+            axes.plot(times, middle, color=colour, linestyle=dashes, label=solver.replace("sk", "scikit-learn"), lw=1.8)
+            axes.fill_between(times, gaps.min(axis=0), gaps.max(axis=0), color=colour, alpha=0.12, lw=0)
+            latest = max(latest, times[np.argmax(middle <= SHOWN)] if (middle <= SHOWN).any() else times[-1])
+        axes.set(xscale="log", yscale="log", xlim=(latest / 1e4, latest * 1.5), ylim=(SHOWN, 10), title=name)
+        axes.set_xlabel("seconds")
+        if place % n_columns == 0:
+            axes.set_ylabel("objective above the best, as a share of it")
+        axes.legend(fontsize=7, loc="lower left")
+    for axes in drawn.axes[len(names) :]:
+        axes.set_axis_off()
+    return drawn

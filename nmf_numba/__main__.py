@@ -13,7 +13,7 @@ import re
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,7 +26,7 @@ from nmf_numba.comparison import SKLEARN
 from nmf_numba.datasets import DATASETS
 from nmf_numba.files import check_output, free_path, write_csv, write_file
 from nmf_numba.frames import Input
-from nmf_numba.inputs import SUFFIXES, check_input, load_input, read_factor
+from nmf_numba.inputs import SUFFIXES, check_input, load_input, read_factor, read_input
 from nmf_numba.options import AUTO, DEFAULT, Options
 from nmf_numba.problem import Problem
 from nmf_numba.solvers import SOLVERS
@@ -38,7 +38,7 @@ X_AXES = ("seconds", "iteration")
 FIGURES = (".png", ".svg", ".pdf")
 SHARED = (  # parameters of every command that fits
     "n_components", "init", "beta_loss", "tol", "stopping", "max_iter", "max_time", "alpha_W", "alpha_H", "l1_ratio",
-    "random_state", "shuffle", "n_threads",
+    "random_state", "shuffle", "n_threads", "missing",
 )  # fmt: skip
 
 # --- what is checked before any work -------------------------------------------------------------------------------
@@ -59,6 +59,8 @@ def check_options(arguments: argparse.Namespace, **known: Any) -> None:
     for name in ("W", "H"):
         if options.get(name) is not None:
             check_input(options[name], name)
+    if options.get("weights") is not None:
+        check_input(options["weights"], "weights")
 
 
 def check_output_path(arguments: argparse.Namespace, path: str | None, option: str, suffixes: Sequence[str]) -> None:
@@ -76,7 +78,9 @@ def check_output_path(arguments: argparse.Namespace, path: str | None, option: s
 
 def table_options(arguments: argparse.Namespace) -> frames.Options:
     """Return how a table is to be read."""
-    return frames.Options(arguments.index_col, arguments.sep, arguments.decimal, arguments.header, arguments.drop)
+    has_missing = arguments.missing == "nan"
+    known = arguments.index_col, arguments.sep, arguments.decimal, arguments.header, arguments.drop
+    return frames.Options(*known, has_missing)
 
 
 # --- fit and transform ---------------------------------------------------------------------------------------------
@@ -97,7 +101,9 @@ def run_fit(arguments: argparse.Namespace) -> None:
     if parameters["random_state"] is None:  # draw it here, so that the fit can be done again
         parameters["random_state"] = int(np.random.default_rng().integers(2**32))
     start = {name: read_factor(options[name], name, dtype) for name in ("W", "H")}
-    result = fit(arguments, data, parameters, start, {f"{name}_file": options[name] for name in start})
+    files = {f"{name}_file": options[name] for name in start}
+    start["weights"] = read_weights(arguments)
+    result = fit(arguments, data, parameters, start, files)
     if arguments.out is not None:
         result.save(arguments.out, overwrite=arguments.overwrite)
     if arguments.out_csv is not None:
@@ -115,6 +121,7 @@ def run_transform(arguments: argparse.Namespace) -> None:
     parameters |= {"n_components": "auto", "init": None, "update_H": False}
     given = {name: getattr(arguments, name) for name in ("tol", "max_iter", "max_time", "n_threads")}
     parameters |= {name: value for name, value in given.items() if value is not None}
+    arguments.missing = parameters.get("missing")
     check_options(arguments, **parameters)
     suffixes = [".npy", ".npz", ".csv"]
     if arguments.out is None:
@@ -128,7 +135,7 @@ def run_transform(arguments: argparse.Namespace) -> None:
         raise ValueError(f"{arguments.input} has {data.X.shape[1]} columns, but the model has {H.shape[1]} features.")
     if names is not None and data.column_names is None:
         say_warning(f"{arguments.input} has no names of columns: they are taken in the model's order.")
-    start = {"W": None, "H": H.astype(dtype, copy=False)}
+    start = {"W": None, "H": H.astype(dtype, copy=False), "weights": read_weights(arguments)}
     result = fit(arguments, data, parameters, start, {"H_file": arguments.model})
     out = Path(arguments.out)
     if out.suffix == ".npz":
@@ -155,13 +162,18 @@ def fit(
     before = time.perf_counter()
     result = nmf_numba.fit(data.X, **start, **parameters, verbose=verbose, trace=arguments.trace)
     made = {"input": arguments.input, "seconds": time.perf_counter() - before} | files
-    made["n_components"] = len(result.H)
+    made |= {"n_components": len(result.H), "solver": result.parameters["solver"]}
     return dataclasses.replace(
         result,
         parameters=result.parameters | parameters | made,
         row_names=data.row_names,
         column_names=data.column_names,
     )
+
+
+def read_weights(arguments: argparse.Namespace) -> Any:
+    """Return the matrix of --weights, dense or sparse, or None."""
+    return None if arguments.weights is None else read_input(arguments.weights, "weights").X
 
 
 def write_factors(result: nmf_numba.Factorization, paths: dict[str, str], *, overwrite: bool) -> None:
@@ -265,6 +277,7 @@ def run_compare(arguments: argparse.Namespace) -> None:
     check_output_path(arguments, str(figure), "--figure", FIGURES)
     data, dtype = read_data(arguments)
     start = {name: read_factor(getattr(arguments, name), name, dtype) for name in ("W", "H")}
+    start["weights"] = read_weights(arguments)
     parameters = {name: getattr(arguments, name) for name in SHARED}
     comparison = nmf_numba.compare(data.X, **start, **parameters, solvers=solvers, engines=engines)
     print(comparison.table())
@@ -327,11 +340,16 @@ def run_demo(arguments: argparse.Namespace) -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+    """Says what is wrong in one line, and what may have been meant."""
+
+    commands: Mapping[str, argparse.ArgumentParser] = {}  # of the parser of all commands
 
     def error(self, message: str) -> NoReturn:
         """Raise what `main` reports."""
-        raise ValueError(f"{message}. See {self.prog} --help")
+        known = [*self.commands, *re.findall(r"--[\w-]+", "".join(c.format_help() for c in self.commands.values()))]
+        wrong = re.search(r"unrecognized arguments: (--[\w-]+)|invalid choice: '(\w+)'", message)
+        hint = validation.did_you_mean(wrong[1] or wrong[2], known) if wrong else ""
+        raise ValueError(f"{message}.{hint} See {self.prog} --help")
 
 
 def text_or_number(text: str) -> str | float:
@@ -378,6 +396,13 @@ def add_shared(parser: argparse.ArgumentParser, *, tol: float, max_iter: int) ->
     add("--random-state", type=int, metavar="SEED", help="default: drawn, and shown in the summary")
     add("--shuffle", action="store_true", help="renew components in random order")
     add("--n-threads", type=int, metavar="N", help="threads of the kernels; default: all")
+    add(
+        "--missing",
+        type=lambda text: text.replace("-", " "),
+        metavar="WHAT",
+        help="nan, or not-stored of a sparse matrix: what does not count; default: NaN is an error, not stored is zero",
+    )
+    add("--weights", metavar="FILE", help="how much each entry of the input counts, or each row; default: all alike")
 
 
 def add_table(parser: argparse.ArgumentParser) -> None:
@@ -413,12 +438,13 @@ def make_parser() -> Parser:
     parser = Parser(prog="nmf-numba", description=nmf_numba.__doc__, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"nmf-numba {nmf_numba.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    parser.commands = commands.choices
 
     fit = commands.add_parser("fit", help="factorize a matrix, X = W H", allow_abbrev=False)
     fit.set_defaults(command=run_fit)
     add_shared(fit, tol=DEFAULT.tol, max_iter=DEFAULT.max_iter)
     add = fit.add_argument
-    add("--solver", default="cd", metavar="NAME", help=f"{', '.join((AUTO, *SOLVERS))}; default: cd")
+    add("--solver", default=AUTO, metavar="NAME", help=f"{', '.join((AUTO, *SOLVERS))}; default: {AUTO}")
     add("--no-update-H", dest="update_H", action="store_false", help="keep H and find W")
     add("--engine", default="numba", metavar="NAME", help=f"{' or '.join(validation.ENGINES)}; default: numba")
     add("--out", metavar="FILE.npz", help="write W, H and how they were made: a model")
@@ -435,6 +461,7 @@ def make_parser() -> Parser:
     add("--max-iter", type=int, metavar="N", help="most iterations; default: the model's")
     add("--max-time", type=float, metavar="S", help="seconds of solver steps, at most; default: the model's")
     add("--n-threads", type=int, metavar="N", help="threads of the kernels; default: the model's")
+    add("--weights", metavar="FILE", help="how much each entry of the input counts, or each row; default: all alike")
     add(
         "--out", metavar="FILE",
         help="W alone (.npy, .csv), or with H and how it was made (.npz); default: INPUT-W.npy, or for a table .csv",

@@ -18,6 +18,7 @@ from nmf_numba.factorization import fit
 from nmf_numba.gradient.residual import kkt_residual
 from nmf_numba.loop import Run, prepare
 from nmf_numba.losses.objective import evaluate
+from nmf_numba.observations import Missing, observe
 from nmf_numba.options import DEFAULT, Options, check_solver
 from nmf_numba.problem import Problem
 from nmf_numba.result import Factorization
@@ -113,6 +114,8 @@ def compare(
     n_threads: int | None = DEFAULT.n_threads,
     trace: bool | int = True,
     stopping: Stopping = DEFAULT.stopping,
+    missing: Missing | None = DEFAULT.missing,
+    weights: Any = DEFAULT.weights,
 ) -> Comparison:
     """Return how several solvers converge on one problem, from one start, by one clock.
 
@@ -122,7 +125,7 @@ def compare(
     Parameters
     ----------
     X, n_components, beta_loss, W, H, init, alpha_W, alpha_H, l1_ratio, random_state, shuffle, n_threads, \
-stopping
+stopping, missing, weights
         As for `fit`. The start is made once, and every run starts from a copy of it, and shuffles by a copy of what is
         then left of random_state.
     solvers : iterable of str or Solver, default all
@@ -175,7 +178,7 @@ stopping
         validation.check_choice("engines", engine, (*validation.ENGINES, SKLEARN))
     if validation.check_trace(trace) == 0:
         raise ValueError("trace must be True or an integer >= 1: a comparison is made of traces. Found False.")
-    problem = Problem(validation.check_X(X), validation.check_beta(beta_loss))
+    problem = Problem(beta=validation.check_beta(beta_loss), **observe(X, missing, weights))
     chosen: dict[str, Solver] = {}
     for solver in map(check_solver, names):
         chosen[repr(solver) if chosen.get(solver.name, solver) != solver else solver.name] = solver
@@ -200,6 +203,9 @@ stopping
             name = solver_name if len(engines) == 1 else f"{solver_name}, {engine}"
             if engine == SKLEARN and solver.name not in SKLEARN_SOLVERS:
                 reasons[name] = f"scikit-learn has no solver {solver.name!r}."
+                continue
+            if engine == SKLEARN and problem.observed:
+                reasons[name] = "scikit-learn has neither missing entries nor weights."
                 continue
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # that max_iter was reached is what is asked for here

@@ -69,6 +69,20 @@ def sparse_frame(X: Any) -> Any:
     return sparse.coo_array(X.sparse.to_coo())
 
 
+def with_nan(X: Any) -> Any:
+    """Return a pandas frame with NaN for what it marks as missing, a masked array with NaN under its mask; else X."""
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and isinstance(X, pandas.DataFrame):
+        try:
+            return X.to_numpy(dtype=np.float64, na_value=np.nan) if X.isna().to_numpy().any() else X
+        except (TypeError, ValueError):  # a column of text: refused later, by its name
+            return X
+    if isinstance(X, np.ma.MaskedArray):
+        masked: Any = X.astype(X.dtype if X.dtype.kind == "f" else np.float64)
+        return masked.filled(np.nan)
+    return X
+
+
 def column_names(X: Any) -> list[str] | None:
     """Return the names of a frame's columns, None if they are numbers or X has none."""
     names = list(X.columns) if is_frame(X) else []

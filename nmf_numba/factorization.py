@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from nmf_numba.loop import Step, prepare
+from nmf_numba.observations import Missing
 from nmf_numba.options import DEFAULT, SKLEARN, Options
 from nmf_numba.problem import Float
 from nmf_numba.result import Factorization, Interrupted
@@ -41,6 +42,10 @@ def fit(
     n_threads: int | None = DEFAULT.n_threads,
     resume: Factorization | None = DEFAULT.resume,
     stopping: Stopping = DEFAULT.stopping,
+    missing: Missing | None = DEFAULT.missing,
+    weights: Any = DEFAULT.weights,
+    fixed_W: Any = DEFAULT.fixed_W,
+    fixed_H: Any = DEFAULT.fixed_H,
 ) -> Factorization:
     """Return non-negative factors W and H whose product approximates X.
 
@@ -72,7 +77,7 @@ def fit(
     update_H : bool, default True
         False: keep the given H and find W. W then starts at zero for 'cd', and at sqrt(mean(X) / n_components) for
         'mu' and 'ccd'.
-    solver : {'auto', 'cd', 'ahals', 'ehals', 'mu', 'mm', 'mue', 'ccd', 'apg', 'bpp'} or Solver, default 'cd'
+    solver : {'auto', 'cd', 'ahals', 'ehals', 'mu', 'mm', 'mue', 'ccd', 'apg', 'bpp'} or Solver, default 'auto'
         'cd': HALS, coordinate descent, for the Frobenius loss; 'ahals' with inner sweeps, 'ehals' also with
         extrapolation. 'mu': multiplicative updates, for every loss; 'mm' with penalties majorised exactly, 'mue' with
         extrapolation. 'ccd': cyclic coordinate descent, for the Kullback-Leibler and the Frobenius loss, with a
@@ -120,6 +125,17 @@ def fit(
         and then every ten. It depends neither on the start nor on the unit of X. 'scikit-learn': 'cd' stops when the
         violation of the optimality conditions is at most tol times that of the first iteration; 'mu' when sqrt(2 L) has
         fallen by less than tol times its start within ten iterations.
+    missing : {'nan', 'not stored'} or None, default None
+        'nan': NaN in a dense X is a missing entry. 'not stored': what a sparse X does not store is missing, as in
+        ratings, and not a zero. D_beta is then the sum over the other entries. None: nothing is missing, and NaN is an
+        error.
+    weights : array-like or SciPy sparse, shape (n_samples, n_features) or (n_samples,), or None, default None
+        How much each entry of X counts in D_beta, or each row; >= 0. An entry of weight zero is missing. Sparse
+        weights are zero where they store nothing.
+    fixed_W, fixed_H : array-like of bool or of int, or None, default None
+        What of W or H stays as it is in the W or H that is passed, while the rest starts where `init` says: a mask of
+        the factor's shape, or a list of components. With a list, W or H may have these components only. An entry that
+        stays at zero is a zero by design.
 
     Returns
     -------
@@ -149,7 +165,8 @@ def fit(
     RuntimeWarning
         W or H were given, but are not used.
     UserWarning
-        init='nndsvd' has zeros, which 'mu' can't update.
+        init='nndsvd' has zeros, which 'mu' can't update. No entry of a row or column of X counts: W or H stays there
+        where it starts.
 
     Notes
     -----

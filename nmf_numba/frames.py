@@ -43,6 +43,8 @@ class Options:
         Whether the first line has the names of columns.
     drop : sequence of str
         Columns to leave out.
+    has_missing : bool
+        Whether a value may be missing; it is NaN then.
     """
 
     index_col: str | None = None
@@ -50,6 +52,7 @@ class Options:
     decimal: str = "."
     header: str | None = None
     drop: Sequence[str] = ()
+    has_missing: bool = False
 
     def check(self, path: str) -> None:
         """Refuse what can't be, before the file is opened."""
@@ -299,8 +302,11 @@ def read_table(path: Path, options: Options, wanted: list[str] | None = None, *,
             frame[column] = as_numbers(frame[column], column, labels, names, options)
     single = bool(kept) and all(frame[column].dtype == np.float32 for column in kept)
     X = frame[kept].to_numpy(dtype=np.float32 if single else np.float64, na_value=np.nan)
-    for row, column in np.argwhere(np.isnan(X))[:1]:
-        raise ValueError(f"{place(row, kept[column], labels, names)} has no value. Fill it in, or remove its row")
+    for row, column in np.argwhere(np.isnan(X))[: not options.has_missing]:
+        raise ValueError(
+            f"{place(row, kept[column], labels, names)} has no value. Fill it in, or remove its row; or pass "
+            "--missing nan, which leaves out what is missing"
+        )
     by = [] if index is None else [f"rows by {called(index, labels)}"]
     by += [] if labels is None else ["columns by the header"]
     return Input(X, names, None if labels is None else [labels[at] for at in kept], ", ".join(by) or "none")

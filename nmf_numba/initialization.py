@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
 import numpy as np
-from scipy import linalg
+from scipy import linalg, sparse
 
 from nmf_numba import validation
-from nmf_numba.problem import Float, Matrix, mean_of
+from nmf_numba.observations import Missing, observe
+from nmf_numba.problem import Float, Problem
 from nmf_numba.validation import Init
 
 OVERSAMPLES = 10  # random vectors beyond the number of components
@@ -17,7 +19,51 @@ SMALLEST = 1e-6  # smaller entries of scikit-learn's SVD starts become zero
 LEAST = 0.1  # of 'auto': the smallest entry of its factors, as a share of sqrt(mean(X) / n_components)
 
 
-def _randomized_svd(X: Matrix, n_components: int, rng: Any) -> tuple[Float, Float, Float]:
+class _Filled:
+    """X with the mean of a column in the place of its missing entries, for products. No such matrix is made."""
+
+    __array_ufunc__ = None  # so that NumPy leaves Q @ this to __rmatmul__
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem, X, self.is_transposed = problem, problem.X, False
+        self.shape, self.dtype = X.shape, X.dtype
+        sums, weights = np.zeros((2, X.shape[1]))
+        if problem.layout == "csr":
+            ((x, m),) = problem.blocks()
+            sums, weights = (np.bincount(X.indices, values, X.shape[1]) for values in (m * x, m))
+        else:
+            for x, m in problem.blocks():
+                sums, weights = sums + (m * x).sum(axis=0), weights + m.sum(axis=0)
+        means = np.where(weights > 0, sums / np.where(weights > 0, weights, 1), problem.mean())
+        self.means = means.astype(X.dtype)
+        if problem.layout == "csr":
+            self.beyond = sparse.csr_array((X.data - self.means[X.indices], X.indices, X.indptr), shape=X.shape)
+
+    @property
+    def T(self) -> _Filled:
+        other = copy.copy(self)
+        other.is_transposed, other.shape = not self.is_transposed, self.shape[::-1]
+        return other
+
+    def __matmul__(self, Q: Float) -> Float:
+        if self.problem.layout == "csr" and self.is_transposed:
+            return np.asarray(self.beyond.T @ Q + np.outer(self.means, Q.sum(axis=0)))
+        if self.problem.layout == "csr":
+            return np.asarray(self.beyond @ Q + self.means @ Q)
+        blocks = (np.where(m > 0, x, self.means) for x, m in self.problem.blocks())
+        if not self.is_transposed:
+            return np.concatenate([block @ Q for block in blocks])
+        total, start = np.zeros((self.shape[0], Q.shape[1]), self.dtype), 0
+        for block in blocks:
+            total += block.T @ Q[start : start + len(block)]
+            start += len(block)
+        return total
+
+    def __rmatmul__(self, Q: Float) -> Float:
+        return (self.T @ Q.T).T
+
+
+def _randomized_svd(X: Any, n_components: int, rng: Any) -> tuple[Float, Float, Float]:
     """Return the leading singular triplets U, s, Vt of X (Halko, Martinsson and Tropp 2011, algorithms 4.4 and 5.1).
 
     Each column of U has its entry of largest magnitude positive.
@@ -39,7 +85,7 @@ def _randomized_svd(X: Matrix, n_components: int, rng: Any) -> tuple[Float, Floa
     return U, s, Vt
 
 
-def _nndsvd(X: Matrix, n_components: int, rng: Any) -> tuple[Float, Float]:
+def _nndsvd(X: Any, n_components: int, rng: Any) -> tuple[Float, Float]:
     """Return the non-negative double SVD of X (Boutsidis and Gallopoulos 2008).
 
     The first singular pair of a non-negative matrix is non-negative. Of each other pair, the positive parts or the
@@ -60,26 +106,27 @@ def _nndsvd(X: Matrix, n_components: int, rng: Any) -> tuple[Float, Float]:
     return W, H
 
 
-def make_start(X: Matrix, n_components: int, init: str | None, random_state: Any) -> tuple[Float, Float]:
-    """Return W and H for a validated X and any init but 'custom'; refuse an X so large that they overflow."""
+def make_start(problem: Problem, n_components: int, init: str | None, random_state: Any) -> tuple[Float, Float]:
+    """Return W and H for the X of a problem and any init but 'custom'; refuse an X so large that they overflow."""
+    X = problem.X
     validation.check_rank(n_components, X.shape, init)
     if init in (None, "auto") and n_components > min(X.shape):
         init = "random"
     with np.errstate(all="ignore"):  # underflow is harmless, and overflow is refused below
         try:
-            W, H = _start(X, n_components, init, random_state)
+            W, H = _start(problem, n_components, init, random_state)
         except (linalg.LinAlgError, ValueError):  # what LAPACK says of infinities
-            if 8 * sum(X.shape) * float(X.max()) < np.finfo(X.dtype).max:
+            if 8 * sum(X.shape) * problem.largest < np.finfo(X.dtype).max:
                 raise
             W = H = np.full((1, 1), math.inf, X.dtype)
-    validation.check_start(W, H, init, X)
+    validation.check_start(W, H, init, X, problem.largest)
     return W, H
 
 
-def _start(X: Matrix, n_components: int, init: str | None, random_state: Any) -> tuple[Float, Float]:
+def _start(problem: Problem, n_components: int, init: str | None, random_state: Any) -> tuple[Float, Float]:
     """Return W and H, with infinities where they leave X's dtype."""
-    rng = validation.check_random_state(random_state)
-    mean = mean_of(X)
+    rng, X = validation.check_random_state(random_state), problem.X
+    mean = problem.mean()
     scale = np.sqrt(mean / n_components)
     if init == "random":
         H = rng.standard_normal(size=(n_components, X.shape[1])).astype(X.dtype, copy=False)
@@ -89,7 +136,7 @@ def _start(X: Matrix, n_components: int, init: str | None, random_state: Any) ->
             np.abs(factor, out=factor)
         return W, H
 
-    W, H = _nndsvd(X, n_components, rng)
+    W, H = _nndsvd(_Filled(problem) if problem.observed else X, n_components, rng)
     if init == "auto":  # in the unit of W and H, the square root of X's
         least = X.dtype.type(LEAST) * scale
         return np.maximum(W, least, out=W), np.maximum(H, least, out=H)
@@ -106,7 +153,13 @@ def _start(X: Matrix, n_components: int, init: str | None, random_state: Any) ->
 
 
 def initialize(
-    X: Any, n_components: int, *, init: Init | None = "auto", random_state: Any = None
+    X: Any,
+    n_components: int,
+    *,
+    init: Init | None = "auto",
+    random_state: Any = None,
+    missing: Missing | None = None,
+    weights: Any = None,
 ) -> tuple[Float, Float]:
     """Return the factors W and H at which a fit starts.
 
@@ -126,6 +179,9 @@ def initialize(
         None: scikit-learn's choice, 'nndsvda' if n_components <= min(n_samples, n_features), else 'random'.
     random_state : int, numpy.random.RandomState or Generator, or None, default None
         Source of randomness; an int gives the same start every time. None is NumPy's global stream.
+    missing, weights
+        As for `fit`. mean(X) is then that of the entries that count, and a singular value decomposition is that of X
+        with the mean of a column in the place of its missing entries.
 
     Returns
     -------
@@ -159,10 +215,10 @@ def initialize(
     >>> W.shape, H.shape
     ((3, 2), (2, 2))
     """
-    X = validation.check_X(X)
+    problem = Problem(**observe(X, missing, weights))
     n_components = validation.check_integer("n_components", n_components, low=1, accepted="an integer >= 1")
     init = validation.check_init(init)
     if init == "custom":
         raise ValueError("init='custom' takes W and H from you: pass them to fit or iterate. There is nothing to make.")
-    W, H = make_start(X, n_components, init, random_state)
+    W, H = make_start(problem, n_components, init, random_state)
     return np.ascontiguousarray(W), np.ascontiguousarray(H)

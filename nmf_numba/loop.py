@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import numbers
 import sys
 import threading
 import time
@@ -13,10 +14,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from nmf_numba import validation
+from nmf_numba import containers, validation
 from nmf_numba.gradient.residual import kkt_residual
 from nmf_numba.initialization import make_start
 from nmf_numba.losses.objective import Objective, evaluate
+from nmf_numba.observations import Missing, check_entries, check_fixed, check_given, observe
 from nmf_numba.options import DEFAULT, Options
 from nmf_numba.problem import Float, Problem
 from nmf_numba.solvers.solver import Coordinate, Solver, State
@@ -282,16 +284,22 @@ def _say_that_it_compiles() -> None:
 
 def prepare(X: Any, options: Options) -> Run:
     """Check every argument, and make the problem, its solver and its start."""
+    names = containers.column_names(X)
     given, options = options, options.checked()
     beta = options.beta_loss
     alphas = options.alpha_W, options.alpha_H, options.l1_ratio
-    problem = Problem.scaled(validation.check_X(X), beta, *alphas, update_H=options.update_H, engine=options.engine)
-    X, solver = problem.X, options.solver_for(problem)
+    observed = observe(X, options.missing, options.weights)
+    X = observed.pop("X")
+    problem = Problem.scaled(X, beta, *alphas, update_H=options.update_H, engine=options.engine, **observed)
+    problem, options = _with_fixed(problem, options)
+    solver = options.solver_for(problem)
     options = dataclasses.replace(options, solver=solver)
     refusal = solver.supports(problem)
     if refusal is not None:
         validation.refuse(solver.name, refusal)
-    validation.check_zeros(X, beta)
+    validation.check_zeros(X, beta, has_missing=problem.missing)
+    if problem.observed:
+        check_entries(problem, names)
     largest, degree = problem.largest, solver.degree(problem)
     if largest > 0:
         validation.check_scale(largest, "X", X.dtype, degree)
@@ -314,6 +322,39 @@ def prepare(X: Any, options: Options) -> Run:
 
 def _start(problem: Problem, options: Options) -> tuple[Float, Float]:
     """Return W and H to start from."""
+    W, H = _free_start(problem, options)
+    for factor, given, fixed in ((W, options.W, problem.fixed_W), (H.T, options.H, problem.fixed_H)):
+        if fixed is not None:
+            factor[fixed] = (given if factor is W else given.T)[fixed]
+    return W, H
+
+
+def _with_fixed(problem: Problem, options: Options) -> tuple[Problem, Options]:
+    """Return the problem with masks of the entries that stay, and the options with the W or H that has them in full."""
+    if options.fixed_W is None and options.fixed_H is None:
+        return problem, options
+    if options.fixed_H is not None and not options.update_H:
+        raise ValueError("update_H=False keeps all of H already: leave fixed_H out.")
+    n_components, changes = options.n_components, dict[str, Any]()
+    if not isinstance(n_components, numbers.Integral):
+        n_components = np.shape(options.H)[0] if options.fixed_H is not None else np.shape(options.W)[-1]
+    n_components = validation.check_n_components(n_components, problem.X.shape[1], given=None)
+    shapes = {"W": (problem.X.shape[0], n_components), "H": (n_components, problem.X.shape[1])}
+    for axis, name in ((1, "W"), (0, "H")):
+        fixed, given = getattr(options, f"fixed_{name}"), getattr(options, name)
+        mask = check_fixed(f"fixed_{name}", fixed, shapes[name], axis)
+        if mask is None:
+            continue
+        if given is None:
+            raise ValueError(f"fixed_{name} needs {name}, which has the entries that stay.")
+        given = check_given(name, given, fixed, shapes[name], axis, problem.X.dtype)
+        changes |= {name: given, f"fixed_{name}": mask if name == "W" else np.ascontiguousarray(mask.T)}
+    masks = {name: mask for name, mask in changes.items() if name.startswith("fixed")}
+    return dataclasses.replace(problem, **masks), dataclasses.replace(options, n_components=n_components, **changes)
+
+
+def _free_start(problem: Problem, options: Options) -> tuple[Float, Float]:
+    """Return W and H to start from, without a look at what stays."""
     X, solver, init = problem.X, options.solver, options.init
     if init == "custom" or not options.update_H:
         W, H, n_components = validation.check_custom(
@@ -322,12 +363,13 @@ def _start(problem: Problem, options: Options) -> tuple[Float, Float]:
         if W is None:
             W = np.full((X.shape[0], n_components), solver.start_of_W(problem, n_components), X.dtype)
         return W, H
-    if options.W is not None or options.H is not None:
+    used = options.W is None or options.fixed_W is not None, options.H is None or options.fixed_H is not None
+    if not all(used):
         validation.warn_ignored()
     n_components = validation.check_n_components(options.n_components, X.shape[1], given=None)
     if init == "nndsvd" and solver.keeps_zeros:
         validation.warn_zeros_stay(solver.name)
-    return make_start(X, n_components, init, options.random_state)
+    return make_start(problem, n_components, init, options.random_state)
 
 
 def _transposed(H: Float, engine: str) -> Float:
@@ -366,6 +408,10 @@ def iterate(
     every: Every = DEFAULT.every,
     resume: Any = DEFAULT.resume,
     stopping: Stopping = DEFAULT.stopping,
+    missing: Missing | None = DEFAULT.missing,
+    weights: Any = DEFAULT.weights,
+    fixed_W: Any = DEFAULT.fixed_W,
+    fixed_H: Any = DEFAULT.fixed_H,
 ) -> Iterator[Step]:
     """Yield a `Step` for the start and for every iteration of a fit.
 
@@ -374,7 +420,7 @@ def iterate(
     Parameters
     ----------
     X, n_components, W, H, init, update_H, solver, beta_loss, tol, max_iter, alpha_W, alpha_H, l1_ratio, random_state, \
-verbose, shuffle, engine, n_threads, max_time, callback, resume, stopping
+verbose, shuffle, engine, n_threads, max_time, callback, resume, stopping, missing, weights, fixed_W, fixed_H
         As for `fit`.
     every : {'iteration', 'half', 'coordinate'}, default 'iteration'
         'half': there is a step after W is updated, and one after H is, if the solver has such halves. 'coordinate', for

@@ -6,6 +6,8 @@ import sys
 from collections import Counter
 from typing import Any
 
+import numpy as np
+
 from nmf_numba import validation
 
 
@@ -56,6 +58,20 @@ def in_order_of(columns: list[str] | None, X: Any) -> Any:
         return X
     positions = positions_of(columns, own)
     return X[:, positions] if _is_frame(X, "polars") else X.iloc[:, positions]
+
+
+def positions(what: str, given: Any, names: list[str] | None) -> Any:
+    """Return positions of rows or columns that are given by position or by name."""
+    array = np.asarray(given)
+    if array.dtype.kind in "iu":
+        return array
+    if names is None:
+        raise ValueError(f"{what} must be positions: the fit has no names of {what}. Found {given!r}.")
+    places = {name: at for at, name in enumerate(names)}
+    unknown = [name for name in map(str, array.reshape(-1)) if name not in places]
+    if unknown:
+        raise ValueError(f"The fit has no {what} {_listed(unknown)}.")
+    return np.array([places[name] for name in map(str, array.reshape(-1))], np.intp).reshape(array.shape)
 
 
 def _listed(names: list[str]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nmf_numba import validation
+from nmf_numba.observations import Missing
 from nmf_numba.problem import Problem
 from nmf_numba.solvers import SOLVERS, choose
 from nmf_numba.solvers.solver import Solver
@@ -33,7 +34,7 @@ class Options:
     H: Any = None
     init: Init | None = "auto"
     update_H: bool = True
-    solver: Any = "cd"
+    solver: Any = AUTO
     beta_loss: Any = "frobenius"
     tol: float = 1e-4
     max_iter: int = 500
@@ -51,6 +52,10 @@ class Options:
     n_threads: int | None = None
     every: Every = "iteration"
     resume: Any = None  # a Factorization
+    missing: Missing | None = None
+    weights: Any = None
+    fixed_W: Any = None
+    fixed_H: Any = None
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any], **changes: Any) -> Options:
@@ -94,11 +99,14 @@ class Options:
 
     def solver_for(self, problem: Problem) -> Solver:
         """Return the solver of checked options, chosen if it is None, with its options that are a fit's."""
-        solver: Solver = self.solver or choose(problem)
+        by_coordinate = SOLVERS["cd"] if self.every == "coordinate" else None
+        solver: Solver = self.solver or by_coordinate or choose(problem)
         if self.shuffle and "shuffle" in {field.name for field in dataclasses.fields(solver)}:
             solver = dataclasses.replace(solver, shuffle=True)  # type: ignore[call-arg]
         return solver
 
 
 DEFAULT = Options()
-SKLEARN = dataclasses.replace(DEFAULT, n_components="auto", init=None, max_iter=200, stopping="scikit-learn")
+SKLEARN = dataclasses.replace(
+    DEFAULT, n_components="auto", init=None, solver="cd", max_iter=200, stopping="scikit-learn"
+)

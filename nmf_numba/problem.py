@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ CHUNK_WORK = 1 << 19  # multiply-adds with X that are worth a chunk of their own
 SUMS_SHARE = {"dense": 256, "csr": 16}  # a chunk's multiply-adds per entry of its sums, at least: else these cost more
 # All chunks' sums together. What is larger than 32 MB, glibc returns and clears anew in every iteration.
 SUMS_BYTES = {"dense": 22 << 20, "csr": 31 << 20}
+
+BLOCK_ENTRIES = 1 << 18  # of X that are looked at together in NumPy
 
 
 def mean_of(X: Matrix) -> Any:
@@ -36,26 +39,35 @@ def twin(package: str, engine: str) -> Any:
 
 def sum_of_chunks(sums: Float, engine: str) -> Float:
     """Return the sum over chunks of rows, the first axis, in order."""
-    if engine == "reference" or len(sums) == 1:
+    if engine == "reference" or len(sums) == 1 or sums.size == 0:
         return np.asarray(sums.sum(axis=0) if len(sums) > 1 else sums[0])
     from nmf_numba.compiled.chunks import in_order  # noqa: PLC0415  (imports Numba, which takes its time)
 
-    total: Float = in_order(sums)  # type: ignore[no-untyped-call]
-    return total
+    total: Float = in_order(sums.reshape(len(sums), -1, sums.shape[-1]))  # type: ignore[no-untyped-call]
+    return total.reshape(sums.shape[1:])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Problem:
     """Minimise D_beta(X, WH) + l1_W sum(W) + l1_H sum(H) + l2_W/2 ||W||^2 + l2_H/2 ||H||^2 over W, H >= 0.
 
+    Where only some entries of X count, or not all alike, D_beta is the sum of m_ij d_beta(X_ij | (WH)_ij) over them.
+
     Attributes
     ----------
     X : ndarray or scipy.sparse.csr_array
         What `validation.check_X` returns: C-contiguous, or a canonical CSR, read-only. An entry that a CSR does not
-        store is a zero.
+        store is a zero, or missing.
     beta, l1_W, l1_H, l2_W, l2_H : float
     update_H : bool
         False: H is given and stays.
+    missing : bool
+        Whether NaN in a dense X, and what a CSR does not store, is missing: it does not count.
+    weights : ndarray or None
+        m_ij >= 0. For a dense X of its shape, or one row or one column that serve all; for a CSR one for each stored
+        entry, and what is not stored is missing. None: 1.
+    fixed_W, fixed_H : ndarray of bool or None
+        Entries that stay as they are at the start; of W's shape, and of H's transposed.
     engine : {'numba', 'reference'}
         Whether solvers run their compiled kernels or their reference.
     layout : {'dense', 'csr'}
@@ -72,6 +84,10 @@ class Problem:
     l2_H: float = 0.0
     update_H: bool = True
     engine: str = "numba"
+    missing: bool = False
+    weights: NDArray[Any] | None = None
+    fixed_W: NDArray[np.bool_] | None = None
+    fixed_H: NDArray[np.bool_] | None = None
     layout: str = dataclasses.field(init=False)
     arrays: tuple[NDArray[Any], ...] = dataclasses.field(init=False, repr=False)
     _made: dict[Any, Any] = dataclasses.field(init=False, repr=False, default_factory=dict)
@@ -101,7 +117,59 @@ class Problem:
     def largest(self) -> float:
         """The largest entry of X, found by a pass over it."""
         values = self.arrays[-1]
-        return float(values.max()) if values.size else 0.0
+        largest = np.fmax.reduce(values, axis=None) if self.missing else values.max(initial=0)
+        return float(largest) if values.size else 0.0
+
+    @property
+    def observed(self) -> bool:
+        """Whether only some entries of X count, or not all alike: kernels with `observed` in their names do that."""
+        return self.missing or self.weights is not None
+
+    @property
+    def observed_arrays(self) -> tuple[NDArray[Any], ...]:
+        """X and the weights as arguments of such kernels."""
+        none = np.ones((1, 1) if self.layout == "dense" else 0, self.X.dtype)
+        return (*self.arrays, none if self.weights is None else self.weights)
+
+    def mean(self) -> Any:
+        """Return the mean of X, over the entries that count, by their weights."""
+        if not self.observed:
+            return mean_of(self.X)
+        total = weight = 0.0
+        for x, m in self.blocks():
+            total, weight = total + float((m * x).sum(dtype=np.float64)), weight + float(m.sum(dtype=np.float64))
+        return self.X.dtype.type(total / weight)
+
+    def blocks(self) -> Iterator[tuple[Float, Float]]:
+        """Yield X and its weights some rows at a time, with zeros where X is missing; of a CSR all that is stored."""
+        if self.layout == "csr":
+            yield self.X.data, np.ones_like(self.X.data) if self.weights is None else self.weights
+            return
+        n_rows = max(1, BLOCK_ENTRIES // self.X.shape[1])
+        for start in range(0, len(self.X), n_rows):
+            x = self.X[start : start + n_rows]
+            m = self.observed_arrays[1]
+            m = np.broadcast_to(m if len(m) == 1 else m[start : start + n_rows], x.shape)
+            is_missing = np.isnan(x)
+            yield np.where(is_missing, 0, x), np.where(is_missing, 0, m)
+
+    @property
+    def without_entries(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The rows and the columns of X of which nothing counts: W and H stay there as they are."""
+        if "without entries" not in self._made:
+            columns = np.zeros(self.X.shape[1], np.int64)
+            if self.layout == "csr":
+                rows = np.diff(self.X.indptr)
+                np.add.at(columns, self.X.indices, 1)
+            else:
+                counts = []
+                for _, m in self.blocks():
+                    counts.append(np.count_nonzero(m, axis=1))
+                    columns += np.count_nonzero(m, axis=0)
+                rows = np.concatenate(counts)
+            self._made["without entries"] = np.flatnonzero(rows == 0), np.flatnonzero(columns == 0)
+        made: tuple[NDArray[np.intp], NDArray[np.intp]] = self._made["without entries"]
+        return made
 
     def times(self, Ht: Float) -> Float:
         """Return X Ht, on the threads of kernels if X has rows for them."""
@@ -118,8 +186,23 @@ class Problem:
         """The problem of X transposed, with W and H in each other's place; made once, and kept."""
         if "transposed" not in self._made:
             X = sparse.csr_array(self.X.T) if self.layout == "csr" else np.ascontiguousarray(self.X.T)
+            weights = self.weights
+            if weights is not None and self.layout == "csr":
+                weights = sparse.csr_array(
+                    sparse.csr_array((weights, self.X.indices, self.X.indptr), shape=self.X.shape).T
+                ).data
+            elif weights is not None:
+                weights = np.ascontiguousarray(weights.T)
             self._made["transposed"] = dataclasses.replace(
-                self, X=_read_only(X), l1_W=self.l1_H, l1_H=self.l1_W, l2_W=self.l2_H, l2_H=self.l2_W
+                self,
+                X=_read_only(X),
+                weights=weights,
+                l1_W=self.l1_H,
+                l1_H=self.l1_W,
+                l2_W=self.l2_H,
+                l2_H=self.l2_W,
+                fixed_W=self.fixed_H,
+                fixed_H=self.fixed_W,
             )
             self._made["transposed"]._made["transposed"] = self
         made: Problem = self._made["transposed"]
@@ -127,25 +210,32 @@ class Problem:
 
     def rows(self, start: int, stop: int) -> Problem:
         """Return the problem of some rows, with the penalties of the whole; no entry of X is copied."""
+        weights, fixed_W = self.weights, None if self.fixed_W is None else self.fixed_W[start:stop]
         if self.layout == "dense":
-            return dataclasses.replace(self, X=self.X[start:stop])
+            weights = weights if weights is None or len(weights) == 1 else weights[start:stop]
+            return dataclasses.replace(self, X=self.X[start:stop], weights=weights, fixed_W=fixed_W)
         X, stop = self.X, min(stop, self.X.shape[0])
         stored = slice(X.indptr[start], X.indptr[stop])
+        weights = None if weights is None else weights[stored]
         part = sparse.csr_array((stop - start, X.shape[1]), dtype=X.dtype)
         part.data, part.indices, part.indptr = (
             X.data[stored],
             X.indices[stored],
             X.indptr[start : stop + 1] - stored.start,
         )
-        return dataclasses.replace(self, X=_read_only(part))
+        return dataclasses.replace(self, X=_read_only(part), weights=weights, fixed_W=fixed_W)
 
     def tiny(self, n_features: int) -> Problem:
         """Return a problem of two rows with X's types, to compile for: it does not touch X."""
         X: Any = np.ones((2, n_features), self.X.dtype)
+        weights = None if self.weights is None else np.ones((1, 1), self.X.dtype)
         if self.layout == "csr":
             X = sparse.csr_array(X)
             X.indices, X.indptr = X.indices.astype(self.X.indices.dtype), X.indptr.astype(self.X.indptr.dtype)
-        return dataclasses.replace(self, X=_read_only(X))
+            weights = None if weights is None else np.ones(X.nnz, X.dtype)
+        fixed_W = None if self.fixed_W is None else self.fixed_W[:1].repeat(2, axis=0)
+        fixed_H = None if self.fixed_H is None else self.fixed_H[:n_features]
+        return dataclasses.replace(self, X=_read_only(X), weights=weights, fixed_W=fixed_W, fixed_H=fixed_H)
 
     def bounds(self, n_components: int, *, sums: bool = True) -> NDArray[np.int64]:
         """Return where chunks of rows begin, and where the last one ends. sums: whether a chunk adds up sums for H.
@@ -166,10 +256,12 @@ class Problem:
 
     def _bounds(self, n_components: int, with_sums: bool) -> NDArray[np.int64]:
         n_samples, n_features = self.X.shape
-        whole = self.layout == "dense" or self.beta not in (1, 2)  # the other losses need WH at every entry of a CSR
+        # The other losses need WH at every entry of a CSR, unless what is not stored is missing.
+        whole = self.layout == "dense" or not (self.beta in (1, 2) or self.observed)
         cost: Any = n_samples * n_features if whole else int(self.X.indptr[-1])
         cost += n_samples * n_components  # per component
-        sums = n_features * n_components * self.X.dtype.itemsize * (1 if self.beta in (1, 2) else 2)  # bytes, a chunk
+        sums = n_features * n_components * self.X.dtype.itemsize  # bytes, a chunk
+        sums *= 1 if self.beta in (1, 2) and not self.observed else 2
         n_chunks = min(CHUNKS, cost * n_components // CHUNK_WORK)
         if with_sums:
             share = SUMS_SHARE["dense" if whole else "csr"]

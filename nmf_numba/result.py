@@ -10,19 +10,20 @@ from html import escape
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from nmf_numba import validation
 from nmf_numba.gradient.residual import kkt_residual
 from nmf_numba.loop import Run, Step, prepare
 from nmf_numba.losses.objective import Objective, evaluate
 from nmf_numba.model import read, write
-from nmf_numba.names import in_order_of, names_of
+from nmf_numba.names import in_order_of, names_of, positions
 from nmf_numba.options import Options
 from nmf_numba.problem import Float, Problem
 from nmf_numba.solvers.solver import Solver, State
 from nmf_numba.trace import Trace
 
-KEPT = ("beta_loss", "alpha_W", "alpha_H", "l1_ratio", "tol", "max_iter", "stopping", "shuffle", "engine")  # parameters
+KEPT = ("beta_loss", "alpha_W", "alpha_H", "l1_ratio", "tol", "max_iter", "stopping", "shuffle", "engine", "missing")
 REASONS = {
     "tol": "the stopping rule was met",
     "max_iter": "max_iter was reached",
@@ -163,7 +164,13 @@ class Factorization:
         return self._figures[name]
 
     def transform(
-        self, X: Any, *, tol: float | None = None, max_iter: int | None = None, n_threads: int | None = None
+        self,
+        X: Any,
+        *,
+        tol: float | None = None,
+        max_iter: int | None = None,
+        n_threads: int | None = None,
+        weights: Any = None,
     ) -> Float:
         """Return the W of other samples for this H, with the solver, loss and penalties of the fit.
 
@@ -175,7 +182,8 @@ class Factorization:
         max_iter : int >= 1, or None, default None
             As for `fit`; None: as in the fit.
         n_threads : int >= 1, or None, default None
-            As for `fit`.
+        weights : array-like or SciPy sparse, or None, default None
+            As for `fit`. What is missing is as in the fit.
 
         Returns
         -------
@@ -198,13 +206,70 @@ class Factorization:
         parameters = self.parameters | {name: value for name, value in changed.items() if value is not None}
         if self._solver is not None:
             parameters["solver"] = self._solver
-        checked = validation.check_X(X)
+        checked = validation.check_X(X, has_missing=self.parameters.get("missing") == "nan")
         with np.errstate(over="ignore", under="ignore"):
             H = self.H.astype(checked.dtype, copy=False)
         if checked.shape[1] != H.shape[1]:
             raise ValueError(f"X must have the {H.shape[1]} features of the fit. Found shape {checked.shape}.")
-        options = Options.of(parameters, H=H, update_H=False, init=None, n_components="auto")
+        options = Options.of(parameters, H=H, update_H=False, init=None, n_components="auto", weights=weights)
         return prepare(checked, options).last().W
+
+    def predict(self, rows: Any, columns: Any) -> Float:
+        """Return WH at some entries: what the fit says of them, whether X has them or not.
+
+        Parameters
+        ----------
+        rows, columns : array-like of int or of str
+            Positions, or names where the fit has them; broadcast against each other.
+
+        Returns
+        -------
+        ndarray
+
+        Raises
+        ------
+        ValueError, IndexError
+            A name is not known, or a position is out of range.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from nmf_numba import fit
+        >>> X = np.array([[1.0, 2.0, 3.0], [2.0, 4.0, np.nan], [3.0, 6.0, 9.0]])
+        >>> result = fit(X, 1, missing="nan", random_state=0, tol=1e-9)
+        >>> result.predict(1, 2).round(3)
+        np.float64(6.0)
+        """
+        i, j = positions("rows", rows, self.row_names), positions("columns", columns, self.column_names)
+        predicted: Float = np.einsum("...t,...t->...", self.W[i], self.H.T[j])[()]
+        return predicted
+
+    def complete(self, X: Any) -> Float:
+        """Return a copy of X with WH in the place of NaN.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_samples, n_features)
+            What was fitted, with missing='nan'.
+
+        Returns
+        -------
+        ndarray, shape (n_samples, n_features)
+
+        Raises
+        ------
+        ValueError
+            X is sparse, has another shape, or is refused as by `fit`.
+        """
+        X = in_order_of(self.column_names, X)
+        if sparse.issparse(X):
+            raise ValueError("X must be dense. Of a sparse X use predict(rows, columns), or W @ H for all entries.")
+        filled = np.array(validation.check_X(X, has_missing=True))
+        if filled.shape != (len(self.W), self.H.shape[1]):
+            raise ValueError(f"X must have the shape of the fit, {len(self.W), self.H.shape[1]}. Found {filled.shape}.")
+        rows, columns = np.nonzero(np.isnan(filled))
+        filled[rows, columns] = self.predict(rows, columns)
+        return filled
 
     def top_features(self, n: int = 10) -> list[list[tuple[Any, float]]]:
         """Return for each component its n largest entries of H, as pairs of a name and a value, largest first.
@@ -337,9 +402,8 @@ class Factorization:
 
 
 def _relative_error(problem: Problem, W: Float, Ht: Float) -> float:
-    plain = Problem(problem.X, engine=problem.engine)
-    values, size = problem.arrays[-1].reshape(-1), 0.0
-    for start in range(0, len(values), 1 << 16):  # einsum in float64, not a BLAS product: its threads would spin on
-        part = values[start : start + (1 << 16)].astype(np.float64)
-        size += float(np.einsum("i,i->", part, part))
+    plain, size = Problem(problem.X, engine=problem.engine, missing=problem.missing, weights=problem.weights), 0.0
+    for x, m in plain.blocks():
+        part = x.reshape(-1).astype(np.float64)  # einsum, not a BLAS product: its threads would spin on
+        size += float(np.einsum("i,i,i->", m.reshape(-1).astype(np.float64), part, part))
     return math.sqrt(2 * evaluate(plain, W, Ht).data_fit / size) if size > 0 else 0.0

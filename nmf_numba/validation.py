@@ -280,7 +280,10 @@ def _as_float(A: Any, name: str, dtype: Any = None) -> Float:
     if sparse.issparse(A):
         raise ValueError(f"{name} must be dense. Found a sparse matrix: use {name}.toarray().")
     if isinstance(A, np.ma.MaskedArray):
-        raise ValueError(f"{name} is a masked array, and a mask has no meaning here: use {name}.filled(value).")
+        raise ValueError(
+            f"{name} is a masked array, and a mask has no meaning here: use {name}.filled(value), or "
+            f"{name}.filled(nan) with missing='nan'."
+        )
     containers.refuse_others(A, name)
     try:
         array = np.asarray(A)
@@ -327,6 +330,7 @@ AXES = {
     "X": ("samples", "features"),
     "W": ("samples", "components"),
     "H": ("components", "features"),
+    "weights": ("samples", "features"),
 }
 
 
@@ -348,26 +352,35 @@ def _refuse_not_finite(found: str, place: str, name: str) -> NoReturn:
     raise ValueError(
         f"{name} contains {found}: {place}. All entries must be finite: fill in what is missing first (impute), or "
         "drop its row or column."
+        + (" Or pass missing='nan' to leave NaN out of the fit, as nmf_numba.fit and NMF do." if found == "NaN" else "")
     )
 
 
-def _check_values(values: Float, name: str, place: Any, columns: list[str] | None = None) -> float:
+def _check_values(
+    values: Float, name: str, place: Any, columns: list[str] | None = None, *, has_missing: bool = False
+) -> float:
     """Check that all values are finite and non-negative without a copy of them; return the largest.
 
     place : gives the row and column of the value at a flat index, for the message
     columns : the names of the columns, for the message
+    has_missing : NaN is a missing value
     """
     low, high = (values.min(), values.max()) if values.size else (0.0, 0.0)  # NaN spreads to both
+    if has_missing and np.isnan(low):
+        low, high = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
+        if np.isnan(low):
+            raise ValueError(f"{name} has no entry that counts: all are missing.")
     if not (np.isfinite(low) and np.isfinite(high)):
         flat, size = values.reshape(-1), 1 << 20
         starts = range(0, len(flat), size)
-        places = (start + np.flatnonzero(~np.isfinite(flat[start : start + size])) for start in starts)
+        wrong = np.isinf if has_missing else lambda part: ~np.isfinite(part)
+        places = (start + np.flatnonzero(wrong(flat[start : start + size])) for start in starts)
         at = int(next(found[0] for found in places if len(found)))
         row, column = place(at)
         found = "NaN" if np.isnan(low) else "infinity"
         _refuse_not_finite(found, f"{containers.place_of(row, column, name, columns)} = {flat[at]}", name)
     if low < 0:
-        row, column = place(int(np.argmin(values)))
+        row, column = place(int((np.nanargmin if has_missing else np.argmin)(values)))
         raise ValueError(
             f"Negative values in data passed to NMF (input {name}): "
             f"{containers.place_of(row, column, name, columns)} = {low}. "
@@ -383,18 +396,19 @@ def _read_only(array: Float) -> Float:
     return view
 
 
-def check_X(X: Any, name: str = "X") -> Matrix:
+def check_X(X: Any, name: str = "X", *, has_missing: bool = False) -> Matrix:
     """Return X as a read-only C-contiguous array or a canonical CSR, of float32 or float64, with finite entries >= 0.
 
-    Nothing is copied if X is that already.
+    Nothing is copied if X is that already. has_missing: NaN may be among a dense X.
     """
     columns = None if sparse.issparse(X) else containers.column_names(X)
     X = containers.sparse_frame(X)
     if not sparse.issparse(X):
-        dense = _as_float(X, name)
+        dense = _as_float(containers.with_nan(X) if has_missing else X, name)
         _check_shape(dense.shape, name)
         dense = np.ascontiguousarray(dense)
-        _check_values(dense, name, lambda flat: np.unravel_index(flat, dense.shape), columns)
+        place_in = lambda flat: np.unravel_index(flat, dense.shape)  # noqa: E731
+        _check_values(dense, name, place_in, columns, has_missing=has_missing)
         return _read_only(dense)
 
     _check_shape(X.shape, name)
@@ -507,12 +521,14 @@ def check_product(X: Matrix, W: Any, H: Any) -> tuple[Float, Float]:
 # --- what does not go together -------------------------------------------------------------------------------------
 
 
-def check_zeros(X: Matrix, beta: float, name: str = "beta_loss") -> None:
-    """Refuse zeros in X where the loss is infinite at them."""
+def check_zeros(X: Matrix, beta: float, name: str = "beta_loss", *, has_missing: bool = False) -> None:
+    """Refuse zeros in X where the loss is infinite at them. has_missing: NaN, or what is not stored, is missing."""
     if beta > 0:
         return
-    absent = sparse.issparse(X) and X.nnz < X.shape[0] * X.shape[1]
-    if absent or (X.data.min() if sparse.issparse(X) else X.min()) == 0:
+    absent = sparse.issparse(X) and X.nnz < X.shape[0] * X.shape[1] and not has_missing
+    values = X.data if sparse.issparse(X) else X
+    least = (np.fmin.reduce(values, axis=None) if has_missing else values.min()) if values.size else 0
+    if absent or least == 0:
         where = " (entries that are not stored are zeros)" if absent else ""
         raise ValueError(
             f"When {name} <= 0 and X contains zeros, the solver may diverge: the loss is infinite there. "
@@ -535,11 +551,11 @@ def check_scale(largest: float, what: str, dtype: Any, degree: float) -> None:
         )
 
 
-def check_start(W: Float, H: Float, init: str | None, X: Matrix) -> None:
+def check_start(W: Float, H: Float, init: str | None, X: Matrix, largest: float) -> None:
     """Refuse an X from which no finite start can be made."""
     if not (math.isfinite(W.max()) and math.isfinite(H.max())):
         raise ValueError(
-            f"X is too large: its largest entry is {X.max():.3g}, and the start (init={init!r}) overflows {X.dtype}. "
+            f"X is too large: its largest entry is {largest:.3g}, and the start (init={init!r}) overflows {X.dtype}. "
             "Divide X by a constant, for example X / X.max()."
         )
 

@@ -84,8 +84,11 @@ PAIRS = [
 ]
 
 
-def make_arguments(names, rng, n_rows, n_features, n_components, dtype, positive=False):
-    """Arguments for a twin by their names: entries 0 or in [1e-3, 1e3], zero rows and columns, exact zeros in W."""
+def make_arguments(names, rng, n_rows, n_features, n_components, dtype, positive=False, has_missing=False):
+    """Arguments for a twin by their names: entries 0 or in [1e-3, 1e3], zero rows and columns, exact zeros in W.
+
+    has_missing: NaN in X, and weights, some of them zero for a dense X
+    """
 
     def matrix(n, m, zeros):
         A = 10.0 ** rng.uniform(-3, 3, (n, m)).astype(dtype)
@@ -122,7 +125,22 @@ def make_arguments(names, rng, n_rows, n_features, n_components, dtype, positive
         "update_H": bool(rng.random() < 0.8),
         "bounds": np.unique([0, *rng.integers(0, n_rows + 1, rng.integers(0, 4)), n_rows]).astype(np.int64),
         "n_sweeps": int(rng.integers(1, 4)),
+        "method": (float(rng.choice([1.0, 2.0])), int(rng.integers(1, 4))),
+        "fixed": rng.random((n_rows if rng.random() < 0.5 else 0, n_components)) < 0.3,
+        "observed": bool(rng.random() < 0.5),
+        "of_H": bool(rng.random() < 0.5),
     }
+    if rng.random() < 0.3:
+        a["order"] = a["order"][: rng.integers(1, n_components + 1)]  # the other components stay
+    if "observed" in names and a["observed"]:
+        a["denominator"] = matrix(n_rows, n_components, 0.2)
+    shapes = ((n_rows, n_features), (n_rows, 1), (1, n_features), (1, 1))
+    a["entry_weights"] = matrix(*shapes[rng.integers(4)], 0.2)
+    a["shares"] = (a["entry_weights"] / max(a["entry_weights"].max(), 1)).astype(dtype)
+    if "indptr" in names:
+        a["entry_weights"] = 10.0 ** rng.uniform(-3, 3, len(a["data"]) if rng.random() < 0.5 else 0).astype(dtype)
+    if has_missing:
+        a["X"][rng.random(a["X"].shape) < 0.3] = np.nan
     a["gram"] = a["Ht"].T @ a["Ht"]
     unknown = set(names) - set(a)
     assert not unknown, f"make_arguments does not know how to draw {unknown}"
@@ -159,7 +177,7 @@ def call(function, arguments):
     with np.errstate(all="ignore"):
         results = function(*arguments)
     results = results if isinstance(results, tuple) else () if results is None else (results,)
-    return [np.asarray(r, dtype=np.float64) for r in (*results, arguments[0])]
+    return [np.asarray(r, dtype=np.float64) for r in (*results, np.nan_to_num(arguments[0]))]
 
 
 def expect(reference, arguments, rng):
@@ -181,7 +199,7 @@ def expect(reference, arguments, rng):
     expected = run(np.float64)
     sizes = [np.abs(e).max(initial=0) for e in expected]
     # what changes in place: its old entries are terms of the new ones, and of what is made of these
-    old, new = np.abs(arguments[0]).max(), sizes[-1]
+    old, new = np.nan_to_num(np.abs(arguments[0])).max(initial=0), sizes[-1]
     sizes[-1] = max(new, old)
     shrinks = max(1.0, old / new) if new > 0 else 1.0
     for _ in range(6):
@@ -194,7 +212,8 @@ def compare(package, name, rng, sizes, dtype, rungs=(1, 2)):
     modules = MODULES[package]
     reference = getattr(modules[0], name)
     names = list(inspect.signature(reference).parameters)
-    arguments = make_arguments(names, rng, *sizes, dtype, positive=rng.random() < 0.4)
+    has_missing = "observed_" in name or name.endswith("filled")
+    arguments = make_arguments(names, rng, *sizes, dtype, positive=rng.random() < 0.4, has_missing=has_missing)
     expected, sizes = expect(reference, arguments, rng)
     for rung in rungs:
         found = call(twin_of(package, rung, name), arguments)

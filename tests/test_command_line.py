@@ -410,7 +410,7 @@ def test_factors_take_the_data_type_of_the_input() -> None:
         ("--solver hals", "solver must be one of 'cd', 'mu', "),
         ("--beta-loss kl", "beta_loss must be 'frobenius', 'kullback-leibler', 'itakura-saito' or a finite real"),
         ("--beta-loss nan", "beta_loss must be"),
-        ("--beta-loss 1", "solver 'cd' does not handle beta_loss = 1.0"),
+        ("--beta-loss 1 --solver cd", "solver 'cd' does not handle beta_loss = 1.0"),
         ("--init svd", "init must be one of"),
         ("--init custom", "--W is missing: --init custom needs --W and --H"),
         ("--init custom --W x.npy", "--H is missing: --init custom needs --W and --H"),
@@ -703,7 +703,7 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_names_every_parameter_of_fit(capsys: pytest.CaptureFixture[str]) -> None:
     main(["fit", "--help"])
     out = capsys.readouterr().out
-    for name in set(nmf_numba.fit.__kwdefaults__ or {}) - {"callback", "resume"}:
+    for name in set(nmf_numba.fit.__kwdefaults__ or {}) - {"callback", "resume", "fixed_W", "fixed_H"}:
         option = "--no-update-H" if name == "update_H" else f"--{name.replace('_', '-')}"
         assert option in out
     for solver in SOLVERS.values():
@@ -879,3 +879,20 @@ def test_notes_are_named_by_their_spectra() -> None:
     assert labels[-1] == "no single note"
     H[0] = H[1]  # one note twice, another not at all
     assert demo.name_notes(H, details)[1].count("no single note") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["fit", "digits", "--alhpa-W", "1"], "--alpha-W"),
+        (["fit", "digits", "--n_components", "3"], "--n-components"),
+        (["compare", "digits", "--enginse", "numba"], "--engines"),
+        (["ft", "digits"], "fit"),
+        (["transfrom", "digits"], "transform"),
+    ],
+)
+def test_a_misspelt_option_or_command_is_told_what_is_close(
+    arguments: list[str], meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert f"Did you mean {meant!r}?" in capsys.readouterr().err

@@ -40,7 +40,7 @@ def test_engines_agree(comparison: Comparison) -> None:
 
 
 def test_a_run_is_what_fit_does(comparison: Comparison) -> None:
-    alone = fit(X, 4, init="random", random_state=0, tol=0, max_iter=20)
+    alone = fit(X, 4, solver="cd", init="random", random_state=0, tol=0, max_iter=20)
     np.testing.assert_array_equal(comparison.results["cd, numba"].W, alone.W)
 
 

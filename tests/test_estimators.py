@@ -85,6 +85,11 @@ def assert_same(ours: Any, other: Any, close: float = CLOSE) -> None:
     ]
 )
 def test_scikit_learn_checks(estimator: Any, check: Any) -> None:
+    """All but one kind: a start is not made of repeated rows, so only the objective is the same for weights."""
+    if check.func.__name__.startswith("check_sample_weight_equivalence"):
+        pytest.skip(
+            "a fit has local minima, and a start for repeated rows is another: see test_weights_are_repetitions"
+        )
     check(estimator)
 
 
@@ -235,7 +240,7 @@ def test_one_minibatch_that_forgets_is_nmf(beta: float) -> None:
 def test_the_estimator_is_the_function() -> None:
     X = make_X()
     kwargs = {"init": "nndsvdar", "shuffle": True, "random_state": 3, "alpha_W": 0.001}
-    model, result = NMF(3, **kwargs), fit(X, 3, max_iter=200, stopping="scikit-learn", **kwargs)
+    model, result = NMF(3, **kwargs), fit(X, 3, solver="cd", max_iter=200, stopping="scikit-learn", **kwargs)
     np.testing.assert_array_equal(model.fit_transform(X), result.W)
     np.testing.assert_array_equal(model.components_, result.H)
     assert model.n_iter_ == result.n_iter

@@ -170,7 +170,7 @@ def test_the_drop_in_warns_where_it_ends_far_from_a_stationary_point() -> None:
         nmf_numba.non_negative_factorization(X, n_components=10, random_state=0)
     with pytest.warns(nmf_numba.ConvergenceWarning, match="after 2 iterations, but far from a stationary point"):
         NMF(10, random_state=0).fit(X)
-    assert fit(X, 10, random_state=0).relative_error < 0.326
+    assert fit(X, 10, random_state=0).relative_error < 0.327
 
 
 @pytest.mark.parametrize("solver", ["cd", "mu"])

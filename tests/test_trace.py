@@ -90,7 +90,7 @@ def test_itakura_saito_of_ratios_whose_product_is_beyond_float64(scale: float) -
 
 
 def test_an_exact_fit_is_zero() -> None:
-    trace = fit(np.ones((3, 2)), 1, init="random", random_state=0, tol=0, max_iter=3, trace=True).trace
+    trace = fit(np.ones((3, 2)), 1, solver="cd", init="random", random_state=0, tol=0, max_iter=3, trace=True).trace
     assert trace is not None
     assert 0 <= trace.objective[-1] < 1e-30
 
@@ -220,7 +220,7 @@ def test_coordinates_are_exact_minimisers(layout: str) -> None:
     X = digits(layout, np.float64, 2)[:6, 20:28]
     options: dict[str, Any] = {"init": "random", "random_state": 0, "tol": 0, "max_iter": 2, "engine": "reference"}
     steps = list(iterate(X, 2, **options, **PENALTY, every="coordinate"))
-    whole = list(iterate(X, 2, **options, **PENALTY))
+    whole = list(iterate(X, 2, solver="cd", **options, **PENALTY))
     assert len(steps) == 1 + 2 * ((6 + 8) * 2 + 1)
     for before, step in pairwise(steps):
         entry = step.coordinate

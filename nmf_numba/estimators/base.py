@@ -9,8 +9,9 @@ from sklearn import exceptions
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from nmf_numba import validation
+from nmf_numba import containers, validation
 from nmf_numba.loop import Run, prepare
+from nmf_numba.observations import Missing
 from nmf_numba.options import SKLEARN, Options
 from nmf_numba.problem import Float
 
@@ -37,16 +38,22 @@ class Factorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     """What both estimators share."""
 
     components_: Float
+    missing: Missing | None
 
     def _checked(self, X: Any, *, reset: bool) -> Any:
         """Return X as an array or sparse, after scikit-learn's checks; reset: remember number and names of features."""
+        if self.missing == "nan":
+            named, X = X, containers.with_nan(X)
+            if X is not named and containers.is_frame(named):  # scikit-learn takes the names of features from a frame
+                X = type(named)(X, index=named.index, columns=named.columns)
         validation.check_container(X)  # scikit-learn would drop a mask
         try:
             checked = validate_data(self, X, reset=reset, accept_sparse=True, dtype=DTYPES, **UNCHECKED)
         except (ValueError, TypeError):
             validation.check_frame(X)  # which names the column
             raise
-        validation.check_named_values(checked, X)
+        if self.missing is None:
+            validation.check_named_values(checked, X)
         return checked
 
     def _prepare(self, X: Any, W: Any = None, H: Any = None, **changes: Any) -> Run:
@@ -56,17 +63,29 @@ class Factorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             parameters["n_components"] = "warn"
         return prepare(X, Options.of(parameters, **{"trace": False, "stopping": SKLEARN.stopping} | changes))
 
-    def _prepare_transform(self, X: Any) -> Run:
+    def _prepare_transform(self, X: Any, weights: Any = None) -> Run:
         """Make a run that keeps H."""
         with np.errstate(over="ignore", under="ignore"):
             H = self.components_.astype(X.dtype, copy=False)
         rng = self.random_state if getattr(self, "shuffle", False) else None  # a seed takes as long as ten iterations
-        return self._prepare(X, H=H, update_H=False, n_components="auto", random_state=rng, callback=None)
+        return self._prepare(
+            X, H=H, update_H=False, n_components="auto", random_state=rng, callback=None, weights=weights
+        )
 
-    def _fit(self, X: Any, W: Any, H: Any) -> Float:
+    @staticmethod
+    def _weights(sample_weight: Any) -> Any:
+        """Return the weights of samples, after a check that they are not those of entries."""
+        if sample_weight is not None and np.ndim(sample_weight) != 1:
+            raise ValueError(
+                f"sample_weight must be 1-D, a number for each sample. Found shape {np.shape(sample_weight)}. For a "
+                "weight for each entry of X use nmf_numba.fit(X, ..., weights=...)."
+            )
+        return sample_weight
+
+    def _fit(self, X: Any, W: Any, H: Any, weights: Any) -> Float:
         raise NotImplementedError
 
-    def fit(self, X: Any, y: Any = None, W: Any = None, H: Any = None) -> Any:
+    def fit(self, X: Any, y: Any = None, W: Any = None, H: Any = None, sample_weight: Any = None) -> Any:
         """Find the components of X and return the estimator itself.
 
         Parameters
@@ -77,27 +96,30 @@ class Factorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         W : array-like, shape (n_samples, n_components), or None, default None
         H : array-like, shape (n_components, n_features), or None, default None
             With init='custom', where W and H start. They are not changed.
+        sample_weight : array-like, shape (n_samples,), or None, default None
+            How much each sample counts. If X is sparse, only with missing='not stored'. `nmf_numba.fit` has weights
+            for each entry.
 
         Returns
         -------
         The estimator itself.
         """
-        self._fit(X, W, H)
+        self._fit(X, W, H, self._weights(sample_weight))
         return self
 
-    def fit_transform(self, X: Any, y: Any = None, W: Any = None, H: Any = None) -> Float:
+    def fit_transform(self, X: Any, y: Any = None, W: Any = None, H: Any = None, sample_weight: Any = None) -> Float:
         """Find the components of X and return W, at no more cost than `fit`.
 
         Parameters
         ----------
-        X, y, W, H
+        X, y, W, H, sample_weight
             As for `fit`.
 
         Returns
         -------
         W : ndarray, shape (n_samples, n_components)
         """
-        return self._fit(X, W, H)
+        return self._fit(X, W, H, self._weights(sample_weight))
 
     def _transform(self, run: Run) -> Float:
         raise NotImplementedError

@@ -13,6 +13,7 @@ from nmf_numba import validation
 from nmf_numba.estimators.base import ConvergenceWarning, Factorizer
 from nmf_numba.loop import Reporter, Run, Step
 from nmf_numba.losses.objective import Objective, evaluate
+from nmf_numba.observations import Missing
 from nmf_numba.options import SKLEARN
 from nmf_numba.problem import Float, Problem
 from nmf_numba.solvers.solver import State
@@ -84,6 +85,8 @@ class MiniBatchNMF(Factorizer):
     callback : callable or None, default None
         Called after every mini-batch of a fit with a `Step`: `n_iter` counts mini-batches, W and the objective are
         those of the mini-batch. The fit ends if it returns something true.
+    missing : {'nan', 'not stored'} or None, default None
+        As for `fit`.
 
     Attributes
     ----------
@@ -148,6 +151,7 @@ class MiniBatchNMF(Factorizer):
         engine: Engine = SKLEARN.engine,
         n_threads: int | None = SKLEARN.n_threads,
         callback: Callable[[Step], object] | None = SKLEARN.callback,
+        missing: Missing | None = SKLEARN.missing,
     ) -> None:
         self.n_components = n_components
         self.init = init
@@ -168,6 +172,7 @@ class MiniBatchNMF(Factorizer):
         self.engine = engine
         self.n_threads = n_threads
         self.callback = callback
+        self.missing = missing
 
     def _check_own(self) -> None:
         """Check the parameters that `prepare` does not know."""
@@ -192,7 +197,8 @@ class MiniBatchNMF(Factorizer):
         for start in range(0, len(run.W), self.batch_size):
             W = run.W[start : start + self.batch_size]
             rows = run.problem.rows(start, start + len(W))
-            parts.append((Problem.scaled(rows.X, rows.beta, *alphas, engine=rows.engine), W))
+            counted: dict[str, Any] = {"missing": rows.missing, "weights": rows.weights}
+            parts.append((Problem.scaled(rows.X, rows.beta, *alphas, engine=rows.engine, **counted), W))
         return parts
 
     def _solve(self, run: Run, problem: Problem, W: Float, max_iter: int, *, with_sums: bool = False) -> Any:
@@ -222,10 +228,10 @@ class MiniBatchNMF(Factorizer):
         solver: Any = run.solver
         run.timed(solver.update_with_past, problem, State(run.W, run.Ht), sums, self._past, self._weight)
 
-    def _fit(self, X: Any, W: Any, H: Any) -> Float:
+    def _fit(self, X: Any, W: Any, H: Any, weights: Any) -> Float:
         X = self._checked(X, reset=True)
         self._check_own()
-        run = self._prepare(X, W, H)
+        run = self._prepare(X, W, H, weights=weights)
         with run.hold_all():
             return self._fit_run(run)
 
@@ -267,12 +273,14 @@ class MiniBatchNMF(Factorizer):
         self.history_ = Trace.of(rows)
         return run.W
 
-    def partial_fit(self, X: Any, y: Any = None, W: Any = None, H: Any = None) -> MiniBatchNMF:
+    def partial_fit(
+        self, X: Any, y: Any = None, W: Any = None, H: Any = None, sample_weight: Any = None
+    ) -> MiniBatchNMF:
         """Renew the components from one more mini-batch, the rows of X, and return the estimator itself.
 
         Parameters
         ----------
-        X, y, W, H
+        X, y, W, H, sample_weight
             As for `fit`. W and H only count in the first call, and of W only the shape.
 
         Returns
@@ -288,7 +296,7 @@ class MiniBatchNMF(Factorizer):
         X = self._checked(X, reset=first)
         self._check_own()
         if first:
-            run = self._prepare(X, W, H, callback=None)
+            run = self._prepare(X, W, H, callback=None, weights=self._weights(sample_weight))
             self._remember(run)
             self.n_steps_ = 0
         else:
@@ -296,7 +304,7 @@ class MiniBatchNMF(Factorizer):
                 X = X.astype(self.components_.dtype, copy=False)
             numerator, denominator = (np.require(sums, requirements="W") for sums in self._past)
             self._past = numerator, denominator  # they were read-only in a memory map
-            run = self._prepare_transform(X)
+            run = self._prepare_transform(X, self._weights(sample_weight))
         with run.hold():
             sums = self._solve(run, run.problem, run.W, self.fresh_restarts_max_iter, with_sums=True)
             self._update(run, run.problem, sums)

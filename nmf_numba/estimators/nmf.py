@@ -12,6 +12,7 @@ import numpy as np
 from nmf_numba import validation
 from nmf_numba.estimators.base import ConvergenceWarning, Factorizer
 from nmf_numba.loop import Run, Step
+from nmf_numba.observations import Missing
 from nmf_numba.options import SKLEARN
 from nmf_numba.problem import Float
 from nmf_numba.solvers.solver import Solver
@@ -41,6 +42,8 @@ class NMF(Factorizer):
     trace : bool or int >= 1, default False
         True: evaluate the objective at every iteration; 10: at every tenth. False: only where the stopping rule asks
         for it, and at the end.
+    missing : {'nan', 'not stored'} or None, default None
+        As for `fit`.
 
     Attributes
     ----------
@@ -107,6 +110,7 @@ class NMF(Factorizer):
         n_threads: int | None = SKLEARN.n_threads,
         callback: Callable[[Step], object] | None = SKLEARN.callback,
         trace: bool | int = SKLEARN.trace,
+        missing: Missing | None = SKLEARN.missing,
     ) -> None:
         self.n_components = n_components
         self.init = init
@@ -124,10 +128,11 @@ class NMF(Factorizer):
         self.n_threads = n_threads
         self.callback = callback
         self.trace = trace
+        self.missing = missing
 
-    def _fit(self, X: Any, W: Any, H: Any) -> Float:
+    def _fit(self, X: Any, W: Any, H: Any, weights: Any) -> Float:
         X = self._checked(X, reset=True)
-        run = self._prepare(X, W, H)
+        run = self._prepare(X, W, H, weights=weights)
         run.options = dataclasses.replace(run.options, trace=validation.check_trace(self.trace))
         run.rows = []
         step = run.last(ConvergenceWarning)

@@ -11,7 +11,7 @@ from numba import prange
 from nmf_numba.compiled.chunks import empty_sums, fill, gram_matrix
 from nmf_numba.compiled.jit import kernel, parallel
 from nmf_numba.compiled.linear_algebra import gather, product, products, scatter
-from nmf_numba.losses.kernels import denominator_weights, transposed, weights
+from nmf_numba.losses.kernels import denominator_weights, observed_in, transposed, weights
 
 BLOCK = 60  # rows in a block: with TILE columns half a MB of WH, a part of a core's second cache
 TILE = 1000  # columns in a block
@@ -128,3 +128,59 @@ def numerators_csr(indptr, indices, data, W, Ht, beta, bounds):
         add_stored(numerator_W[rows], W[rows], ends, indices, data, Ht, beta, False)
         add_stored(numerator_H[c], W[rows], ends, indices, data, Ht, beta, True)
     return numerator_W, numerator_H
+
+
+@kernel
+def add_observed(sums, w, columns, x, m, Ht, beta, of_H):
+    """Add the two parts of (1) at some entries of one row, with weights m: to sums[:, 0] those of W, or those of H.
+
+    sums: numerators and denominators, (2, 1, n_components) or with of_H (2, n_features, n_components)
+    """
+    n = len(x)
+    p, q = np.empty(n, w.dtype), np.empty(n, w.dtype)
+    products(w, columns, Ht, q)
+    if beta == 2:
+        for j in range(n):
+            p[j] = x[j]
+    else:
+        weights(p, q, x, beta)
+    for j in range(n):
+        p[j] *= m[j]
+        q[j] = m[j] if beta == 1 else q[j] * m[j]
+    if of_H:
+        scatter(sums[0], columns, p, w)
+        scatter(sums[1], columns, q, w)
+    else:
+        gather(sums[0, 0], columns, p, Ht)
+        gather(sums[1, 0], columns, q, Ht)
+
+
+@parallel
+def parts_observed_dense(X, entry_weights, W, Ht, beta, of_H, bounds):
+    """Chunks of rows in parallel, row by row; H's sums are a chunk's own."""
+    n_chunks, (n_rows, n_features), k = len(bounds) - 1, X.shape, W.shape[1]
+    parts_W = np.zeros((2, 0 if of_H else n_rows, k), W.dtype)
+    parts_H = np.zeros((n_chunks, 2, n_features if of_H else 0, k), W.dtype)
+    for c in prange(n_chunks):
+        columns, lines = np.empty(n_features, np.int64), np.empty((2, n_features), W.dtype)
+        for i in range(bounds[c], bounds[c + 1]):
+            n = observed_in(X, entry_weights, i, columns, lines[0], lines[1])
+            sums = parts_H[c] if of_H else parts_W[:, i : i + 1]
+            add_observed(sums, W[i], columns[:n], lines[0, :n], lines[1, :n], Ht, beta, of_H)
+    return parts_W, parts_H
+
+
+@parallel
+def parts_observed_csr(indptr, indices, data, entry_weights, W, Ht, beta, of_H, bounds):
+    """The same at what X stores."""
+    n_chunks, k = len(bounds) - 1, W.shape[1]
+    parts_W = np.zeros((2, 0 if of_H else len(W), k), W.dtype)
+    parts_H = np.zeros((n_chunks, 2, len(Ht) if of_H else 0, k), W.dtype)
+    for c in prange(n_chunks):
+        ones = np.ones(0 if len(entry_weights) > 0 else len(Ht), W.dtype)
+        for i in range(bounds[c], bounds[c + 1]):
+            begin, end = indptr[i], indptr[i + 1]
+            m = entry_weights[begin:end] if len(entry_weights) > 0 else ones[: end - begin]
+            sums = parts_H[c] if of_H else parts_W[:, i : i + 1]
+            add_observed(sums, W[i], indices[begin:end], data[begin:end], m, Ht, beta, of_H)
+    return parts_W, parts_H

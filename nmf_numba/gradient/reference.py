@@ -69,3 +69,42 @@ def numerators_csr(indptr, indices, data, W, Ht, beta, bounds):
             numerator_W[i] = (P @ Ht[columns])[0]
             numerator_H[c, columns] += P.T @ W[i : i + 1]
     return numerator_W, numerator_H
+
+
+def parts_observed_dense(X, entry_weights, W, Ht, beta, of_H, bounds):
+    """Return numerators and denominators where only some entries of X count, each with a weight m.
+
+        numerator = (m * X * (WH)^(beta-2)) H',     denominator = (m * (WH)^(beta-1)) H'                  (2)
+
+    X : (n_rows, n_features); NaN is missing
+    entry_weights : m, of X's shape, or with one row or one column that serve all. An entry of weight 0 is missing.
+    of_H : False: both for W, (2, n_rows, n_components). True: both for H, of each chunk of rows, (n_chunks, 2,
+        n_features, n_components). The other result is empty.
+    """
+    n_chunks, k = len(bounds) - 1, W.shape[1]
+    m = np.where(np.isnan(X), 0, entry_weights).astype(W.dtype)
+    P, Q = (m * part for part in weights(np.where(m > 0, X, 0), W @ Ht.T, beta))
+    if not of_H:
+        return np.array([P @ Ht, Q @ Ht]), np.zeros((n_chunks, 2, 0, k), W.dtype)
+    chunks = [slice(start, stop) for start, stop in pairwise(bounds)]
+    return np.zeros((2, 0, k), W.dtype), np.array([[A[rows].T @ W[rows] for A in (P, Q)] for rows in chunks])
+
+
+def parts_observed_csr(indptr, indices, data, entry_weights, W, Ht, beta, of_H, bounds):
+    """The same for an X in compressed sparse row format, whose entries that are not stored are missing.
+
+    entry_weights : m of each stored entry, or nothing: then all are 1
+    """
+    n_chunks, k = len(bounds) - 1, W.shape[1]
+    parts_W = np.zeros((2, 0 if of_H else len(W), k), W.dtype)
+    parts_H = np.zeros((n_chunks, 2, len(Ht) if of_H else 0, k), W.dtype)
+    for c, (start, stop) in enumerate(pairwise(bounds)):
+        for i in range(start, stop):
+            stored = slice(indptr[i], indptr[i + 1])
+            columns, m = indices[stored], entry_weights[stored] if len(entry_weights) else 1
+            for which, part in enumerate(weights(data[stored], W[i] @ Ht[columns].T, beta)):
+                if of_H:
+                    parts_H[c, which, columns] += np.outer(m * part, W[i])
+                else:
+                    parts_W[which, i] = (m * part) @ Ht[columns]
+    return parts_W, parts_H

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from nmf_numba.problem import Float, Problem, sum_of_chunks, twin
+
+Parts = tuple[Float, Float]  # numerator and denominator
 
 ROWS = 4096  # of a factor at a time: what is computed of them stays small
 
@@ -27,37 +31,64 @@ def kkt_residual(problem: Problem, W: Float, Ht: Float) -> float:
     bounds = problem.bounds(W.shape[1])
     several = problem.engine == "numba" and max(len(bounds) - 2, len(W) // ROWS, len(Ht) // ROWS) > 0
     with np.errstate(all="ignore"), threads() if several else contextlib.nullcontext():
-        if beta == 2:
-            products = functions.products_dense if problem.layout == "dense" else functions.products_csr
-            numerator_W, sums = products(*problem.arrays, W, Ht, bounds)
-        else:
-            numerators = functions.numerators_dense if problem.layout == "dense" else functions.numerators_csr
-            numerator_W, sums = numerators(*problem.arrays, W, Ht, beta, bounds)
-        denominator = functions.denominators(W, Ht, beta) if beta not in (1, 2) else functions.common(Ht, beta)
-        residual, size = _balance(W, numerator_W, denominator, problem.l1_W, problem.l2_W, beta)
+        parts_W, parts_H = _parts(problem, functions, W, Ht, bounds)
+        by_gram = beta == 2 and not problem.observed
+        residual, size = _balance(W, *parts_W, by_gram, problem.l1_W, problem.l2_W, problem.fixed_W)
         if problem.update_H:
-            numerator_H = sum_of_chunks(sums, problem.engine)
-            numerator_H = numerator_H.T if problem.layout == "dense" else numerator_H
-            denominator = functions.denominators(Ht, W, beta) if beta not in (1, 2) else functions.common(W, beta)
-            more = _balance(Ht, numerator_H, denominator, problem.l1_H, problem.l2_H, beta)
+            more = _balance(Ht, *parts_H(), by_gram, problem.l1_H, problem.l2_H, problem.fixed_H)
             residual, size = residual + more[0], size + more[1]
     return residual / size if size > 0 else 0.0
 
 
-def _balance(W: Float, numerator: Float, denominator: Float, l1: float, l2: float, beta: float) -> tuple[float, float]:
-    """Return the two sums of (3) in notes.md over the entries of W, in float64."""
+def _parts(problem: Problem, functions: Any, W: Float, Ht: Float, bounds: Any) -> tuple[Parts, Callable[[], Parts]]:
+    """Return numerator and denominator of W, and a function for those of H; for beta = 2 with Ht'Ht and W'W instead."""
+    beta, is_dense = problem.beta, problem.layout == "dense"
+    if problem.observed:
+        of_layout = functions.parts_observed_dense if is_dense else functions.parts_observed_csr
+        arrays = problem.observed_arrays
+
+        def observed_parts() -> Parts:
+            numerator, denominator = sum_of_chunks(of_layout(*arrays, W, Ht, beta, True, bounds)[1], problem.engine)
+            return numerator, denominator
+
+        numerator_W, denominator_W = of_layout(*arrays, W, Ht, beta, False, bounds)[0]
+        return (numerator_W, denominator_W), observed_parts
+    if beta == 2:
+        of_layout = functions.products_dense if is_dense else functions.products_csr
+        numerator_W, sums = of_layout(*problem.arrays, W, Ht, bounds)
+    else:
+        of_layout = functions.numerators_dense if is_dense else functions.numerators_csr
+        numerator_W, sums = of_layout(*problem.arrays, W, Ht, beta, bounds)
+
+    def denominator(A: Float, B: Float) -> Float:
+        result: Float = functions.denominators(A, B, beta) if beta not in (1, 2) else functions.common(B, beta)
+        return result
+
+    def parts() -> Parts:
+        numerator_H = sum_of_chunks(sums, problem.engine)
+        return numerator_H.T if is_dense else numerator_H, denominator(Ht, W)
+
+    return (numerator_W, denominator(W, Ht)), parts
+
+
+def _balance(
+    W: Float, numerator: Float, denominator: Float, by_gram: bool, l1: float, l2: float, fixed: Any
+) -> tuple[float, float]:
+    """Return the two sums of (3) in notes.md over the entries of W that may change, in float64."""
     residual = size = 0.0
     means = np.maximum(W.mean(axis=0, dtype=np.float64), np.finfo(np.float64).tiny)
     for start in range(0, len(W), ROWS):
         rows = slice(start, start + ROWS)
         w = W[rows].astype(np.float64)
-        if beta == 2:  # einsum: a product by BLAS would wake its threads, which then spin against those of kernels
+        if by_gram:  # einsum: a product by BLAS would wake its threads, which then spin against those of kernels
             P = np.einsum("is,st->it", w, denominator.astype(np.float64))
         else:
             P = np.broadcast_to(denominator if len(denominator) == 1 else denominator[rows], w.shape).astype(np.float64)
         P += l1 + l2 * w
         N = numerator[rows].astype(np.float64)
+        free = (denominator[rows] if len(denominator) == len(W) else 1) + N > 0  # else no entry of X counts there
+        free = free if fixed is None else free & ~fixed[rows]
         gradient = P - N
-        residual += float(np.where(gradient > 0, gradient * np.minimum(1, w / means), -gradient).sum())
-        size += float(P.sum() + N.sum())
+        residual += float(np.where(gradient > 0, gradient * np.minimum(1, w / means), -gradient).sum(where=free))
+        size += float((P + N).sum(where=free))
     return residual, size

@@ -3,7 +3,7 @@
 A block of rows of WH lives in cache and never as a whole. Each chunk of rows has a sum of its own; they are added in
 order. For a CSR and beta = 2 or 1, the zeros' share has a closed form, so only stored entries are visited: D is what
 WH differs from a matrix of zeros, and a correction at each stored entry. Where that difference of sums has lost its
-digits, in a close fit, all entries are visited.
+digits, in a close fit, all entries are visited. With missing entries or weights, only what counts is visited.
 """
 
 import numpy as np
@@ -36,32 +36,32 @@ def _share(x, y, s, q, q_less):
 
 
 @kernel
-def line_divergence(x, y, beta):
-    """Return the sum of d(x | y) over two lines of entries, in float64."""
+def line_divergence(x, y, m, beta):
+    """Return the sum of m d(x | y) over lines of entries, in float64. m is of float64, and may be longer."""
     total, n = 0.0, len(y)
     if beta == 2:
         for j in range(n):
             residual = np.float64(x[j]) - np.float64(y[j])
-            total += 0.5 * residual * residual
+            total += m[j] * (0.5 * residual * residual)
     elif beta == 1:
         for j in range(n):
             x_j = np.float64(x[j])
-            y_j, m, s = _ratio(x_j, np.float64(y[j]), FLOOR)
-            total += m * _share(x_j, y_j, s, s - 1.0, log(s))
+            y_j, most, s = _ratio(x_j, np.float64(y[j]), FLOOR)
+            total += m[j] * (most * _share(x_j, y_j, s, s - 1.0, log(s)))
     elif beta == 0:
         for j in range(n):
             x_j = np.float64(x[j])
-            y_j, m, s = _ratio(x_j, np.float64(y[j]), FLOOR)
-            total += _share(x_j, y_j, s, log(s), (s - 1.0) / max(s, TINY))
+            y_j, _, s = _ratio(x_j, np.float64(y[j]), FLOOR)
+            total += m[j] * _share(x_j, y_j, s, log(s), (s - 1.0) / max(s, TINY))
     else:
         floor, a, (high, low) = FLOOR if beta <= 1 else 0.0, beta - 1.0, split(beta)
         for j in range(n):
             x_j = np.float64(x[j])
-            y_j, m, s = _ratio(x_j, np.float64(y[j]), floor)
+            y_j, most, s = _ratio(x_j, np.float64(y[j]), floor)
             log_s = log(s)
             q, q_less = (expm1(beta * log_s), expm1(a * log_s)) if s > 0 else (-1.0, -1.0)
             share = _share(x_j, y_j, s, q / beta, q_less / a)
-            total += power(m, high, low) * share if share > 0 else 0.0  # also where the power is infinite
+            total += m[j] * (power(most, high, low) * share) if share > 0 else 0.0  # also where the power is infinite
     return total
 
 
@@ -121,12 +121,12 @@ def all_dense(X, W, Ht, beta, bounds):
     totals, H = np.zeros(len(bounds) - 1), transposed(Ht)
     block = max(ROWS, ENTRIES // len(Ht))
     for c in prange(len(bounds) - 1):
-        buffer = np.empty((block, H.shape[1]), W.dtype)
+        buffer, ones = np.empty((block, H.shape[1]), W.dtype), np.ones(block * H.shape[1])
         for start in range(bounds[c], bounds[c + 1], block):
             stop = min(start + block, bounds[c + 1])
             WH = buffer[: stop - start]
             product(WH, W[start:stop], H, False)
-            totals[c] += line_divergence(X[start:stop].reshape(-1), WH.reshape(-1), beta)
+            totals[c] += line_divergence(X[start:stop].reshape(-1), WH.reshape(-1), ones, beta)
     return totals
 
 
@@ -137,13 +137,14 @@ def all_csr(indptr, indices, data, W, Ht, beta, bounds):
     block = max(ROWS, ENTRIES // len(Ht))
     for c in prange(len(bounds) - 1):
         buffer, x = np.empty((block, H.shape[1]), W.dtype), np.zeros(H.shape[1], data.dtype)
+        ones = np.ones(len(x))
         for start in range(bounds[c], bounds[c + 1], block):
             stop = min(start + block, bounds[c + 1])
             product(buffer[: stop - start], W[start:stop], H, False)
             for i in range(start, stop):
                 for p in range(indptr[i], indptr[i + 1]):
                     x[indices[p]] = data[p]
-                totals[c] += line_divergence(x, buffer[i - start], beta)
+                totals[c] += line_divergence(x, buffer[i - start], ones, beta)
                 for p in range(indptr[i], indptr[i + 1]):
                     x[indices[p]] = 0
     return totals
@@ -154,7 +155,7 @@ def only_stored_csr(indptr, indices, data, W, Ht, beta, bounds):
     """Return for each chunk the sum over stored entries of d(x | y) - d(0 | y), and how large the terms of it are."""
     totals, sizes = np.zeros(len(bounds) - 1), np.zeros(len(bounds) - 1)
     for c in prange(len(bounds) - 1):
-        y = np.empty(len(Ht), W.dtype)
+        y, ones = np.empty(len(Ht), W.dtype), np.ones(len(Ht))
         for i in range(bounds[c], bounds[c + 1]):
             x, wh = data[indptr[i] : indptr[i + 1]], y[: indptr[i + 1] - indptr[i]]
             products(W[i], indices[indptr[i] : indptr[i + 1]], Ht, wh)
@@ -162,10 +163,50 @@ def only_stored_csr(indptr, indices, data, W, Ht, beta, bounds):
             for q in range(len(wh)):
                 y_q = np.float64(wh[q])
                 of_zeros += y_q if beta == 1 else 0.5 * y_q * y_q
-            share = line_divergence(x, wh, beta)
+            share = line_divergence(x, wh, ones, beta)
             totals[c] += share - of_zeros
             sizes[c] += share + of_zeros
     return totals, sizes
+
+
+@kernel
+def observed_in(X, entry_weights, i, columns, x, m):
+    """Write the entries of row i that count: their columns, x and weights m. Return how many; NaN is missing."""
+    n, row = 0, min(i, len(entry_weights) - 1)
+    for j in range(X.shape[1]):
+        weight = entry_weights[row, min(j, entry_weights.shape[1] - 1)]
+        columns[n], x[n], m[n] = j, X[i, j], weight
+        n += 1 if weight > 0 and X[i, j] == X[i, j] else 0  # else the next entry is written over it
+    return n
+
+
+@parallel
+def divergence_observed_dense(X, entry_weights, W, Ht, beta, bounds):
+    """Chunks of rows in parallel, with WH at the entries that count."""
+    totals, n_features = np.zeros(len(bounds) - 1), X.shape[1]
+    for c in prange(len(bounds) - 1):
+        columns, lines, m = np.empty(n_features, np.int64), np.empty((2, n_features), W.dtype), np.empty(n_features)
+        for i in range(bounds[c], bounds[c + 1]):
+            n = observed_in(X, entry_weights, i, columns, lines[0], m)
+            products(W[i], columns[:n], Ht, lines[1])
+            totals[c] += line_divergence(lines[0, :n], lines[1, :n], m, beta)
+    return totals
+
+
+@parallel
+def divergence_observed_csr(indptr, indices, data, entry_weights, W, Ht, beta, bounds):
+    """Chunks of rows in parallel, with WH at what X stores."""
+    totals = np.zeros(len(bounds) - 1)
+    for c in prange(len(bounds) - 1):
+        y, m = np.empty(len(Ht), W.dtype), np.ones(len(Ht))
+        for i in range(bounds[c], bounds[c + 1]):
+            begin, n = indptr[i], indptr[i + 1] - indptr[i]
+            if len(entry_weights) > 0:
+                for q in range(n):
+                    m[q] = entry_weights[begin + q]
+            products(W[i], indices[begin : begin + n], Ht, y)
+            totals[c] += line_divergence(data[begin : begin + n], y[:n], m, beta)
+    return totals
 
 
 def divergence_dense(X, W, Ht, beta, bounds):

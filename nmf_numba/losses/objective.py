@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nmf_numba import validation
+from nmf_numba.observations import Missing, observe
 from nmf_numba.problem import Float, Problem, twin
 from nmf_numba.validation import Engine, Loss, Same
 
@@ -52,13 +53,14 @@ def evaluate(problem: Problem, W: Float, Ht: Float) -> Objective:
 
     W, Ht = (np.ascontiguousarray(factor, dtype=np.float64) for factor in (W, Ht))
     functions = twin(__package__, problem.engine)
-    divergence = functions.divergence_dense if problem.layout == "dense" else functions.divergence_csr
+    name = f"divergence_{'observed_' if problem.observed else ''}{problem.layout}"
+    divergence, arrays = getattr(functions, name), problem.observed_arrays if problem.observed else problem.arrays
     bounds = problem.bounds(W.shape[1])
     with np.errstate(all="ignore"):  # beyond float64 it is infinity
         with threads() if problem.engine == "numba" and len(bounds) > 2 else contextlib.nullcontext():
-            data_fit = divergence(*problem.arrays, W, Ht, problem.beta, bounds)
+            data_fit = divergence(*arrays, W, Ht, problem.beta, bounds)
         return Objective(
-            float(data_fit),
+            float(sum(data_fit.tolist()) if problem.observed else data_fit),  # chunk by chunk, in order
             l1_W=problem.l1_W * float(W.sum()) if problem.l1_W else 0.0,
             l1_H=problem.l1_H * float(Ht.sum()) if problem.l1_H else 0.0,
             l2_W=0.5 * problem.l2_W * float(np.einsum("it,it->", W, W)) if problem.l2_W else 0.0,
@@ -67,14 +69,15 @@ def evaluate(problem: Problem, W: Float, Ht: Float) -> Objective:
 
 
 def _checked(
-    X: Any, W: Any, H: Any, beta: float, name: str, alphas: tuple[float, float, float], engine: str
+    X: Any, W: Any, H: Any, beta: float, name: str, alphas: tuple[float, float, float], engine: str, counted: Any
 ) -> Objective:
-    """Evaluate the objective of what a user passed; `name` is what beta is called there."""
+    """Evaluate the objective of what a user passed: `name` is beta's there, `counted` are missing and weights."""
     validation.check_choice("engine", engine, validation.ENGINES)
-    X = validation.check_X(X)
-    validation.check_zeros(X, beta, name)
+    observed = observe(X, *counted)
+    X = observed.pop("X")
+    validation.check_zeros(X, beta, name, has_missing=observed["missing"])
     W, H = validation.check_product(X, W, H)
-    return evaluate(Problem.scaled(X, beta, *alphas, engine=engine), W, H.T)
+    return evaluate(Problem.scaled(X, beta, *alphas, engine=engine, **observed), W, H.T)
 
 
 def objective(
@@ -87,6 +90,8 @@ def objective(
     alpha_H: Same | float = "same",
     l1_ratio: float = 0.0,
     engine: Engine = "numba",
+    missing: Missing | None = None,
+    weights: Any = None,
 ) -> Objective:
     """Return the regularised objective of a factorization, term by term.
 
@@ -116,6 +121,9 @@ def objective(
         How much of the penalty is L1; the rest is L2.
     engine : {'numba', 'reference'}, default 'numba'
         Compiled kernels, or plain Python.
+    missing : {'nan', 'not stored'} or None, default None
+    weights : array-like or SciPy sparse, or None, default None
+        Which entries of X count, and how much: as for `fit`. D_beta is the weighted sum over them.
 
     Returns
     -------
@@ -149,10 +157,19 @@ def objective(
     (0.5, 0.1, 0.1, 0.7)
     """
     alphas = validation.check_alphas(alpha_W, alpha_H, l1_ratio)
-    return _checked(X, W, H, validation.check_beta(beta_loss), "beta_loss", alphas, engine)
+    return _checked(X, W, H, validation.check_beta(beta_loss), "beta_loss", alphas, engine, (missing, weights))
 
 
-def beta_divergence(X: Any, W: ArrayLike, H: ArrayLike, beta: Loss | float, *, engine: Engine = "numba") -> float:
+def beta_divergence(
+    X: Any,
+    W: ArrayLike,
+    H: ArrayLike,
+    beta: Loss | float,
+    *,
+    engine: Engine = "numba",
+    missing: Missing | None = None,
+    weights: Any = None,
+) -> float:
     """Return D_beta(X, WH), the beta-divergence summed over all entries.
 
     beta = 2 is half the squared Frobenius norm of X - WH; beta = 1 the generalised Kullback-Leibler divergence, the sum
@@ -171,6 +188,8 @@ def beta_divergence(X: Any, W: ArrayLike, H: ArrayLike, beta: Loss | float, *, e
         Any finite real number, or the name of a loss.
     engine : {'numba', 'reference'}, default 'numba'
         Compiled kernels, or plain Python.
+    missing, weights
+        As for `objective`.
 
     Returns
     -------
@@ -188,4 +207,5 @@ def beta_divergence(X: Any, W: ArrayLike, H: ArrayLike, beta: Loss | float, *, e
     >>> beta_divergence([[1.0, 2.0]], W=[[1.0]], H=[[1.0, 1.0]], beta=2)
     0.5
     """
-    return _checked(X, W, H, validation.check_beta(beta, "beta"), "beta", (0.0, 0.0, 0.0), engine).data_fit
+    counted = missing, weights
+    return _checked(X, W, H, validation.check_beta(beta, "beta"), "beta", (0.0, 0.0, 0.0), engine, counted).data_fit

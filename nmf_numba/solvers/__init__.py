@@ -34,9 +34,8 @@ def choose(problem: Problem) -> Solver:
     that descends, and with exact penalties where the ratio can rise.
     """
     beta = problem.beta
-    if beta == 2:
-        return SOLVERS["ehals"]
-    if beta == 1 and problem.layout == "csr":
-        return SOLVERS["ccd"]
+    for name in ("ehals", "ccd") if beta == 2 else ("ccd",) if beta == 1 and problem.layout == "csr" else ():
+        if SOLVERS[name].supports(problem) is None:
+            return SOLVERS[name]
     has_l2 = problem.l2_W > 0 or problem.l2_H > 0
     return ExtrapolatedUpdates(exponent=1 if 0 <= beta < 1 and not has_l2 else None, exact=has_l2)

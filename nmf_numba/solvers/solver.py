@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import copy
 import dataclasses
 import functools
@@ -18,7 +19,21 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nmf_numba.problem import Float, Problem, mean_of, sum_of_chunks, twin
+from nmf_numba.problem import Float, Problem, sum_of_chunks, twin
+
+
+@contextlib.contextmanager
+def kept(factor: Float, fixed: Any) -> Iterator[None]:
+    """Put back, at the end, the entries of W or Ht that are to stay; None: there are none.
+
+    That is no worse than their update where a majoriser has no products of different entries.
+    """
+    if fixed is None:
+        yield
+        return
+    before = factor[fixed]
+    yield
+    factor[fixed] = before
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +156,7 @@ class Solver(abc.ABC):
 
     def start_of_W(self, problem: Problem, n_components: int) -> float:
         """Return the value that W has everywhere at the start of a fit with a given H that stays."""
-        return math.sqrt(mean_of(problem.X) / n_components)
+        return math.sqrt(problem.mean() / n_components)
 
     def degree(self, problem: Problem) -> float:
         """Return the largest power of X's entries that a step computes: it must stay within X's dtype."""

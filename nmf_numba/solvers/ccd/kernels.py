@@ -10,7 +10,7 @@ import numpy as np
 from numba import prange
 
 from nmf_numba.compiled.jit import kernel, parallel
-from nmf_numba.losses.kernels import FLOOR
+from nmf_numba.losses.kernels import FLOOR, observed_in
 
 MARGIN = 1 + 2.0**-10  # as in reference.py
 PAD = 8  # numbers between the lines of a buffer: lines 1024 doubles apart would map to the same cache set
@@ -82,6 +82,61 @@ def visit_row(w, x, H, y, sums, penalties, n_sweeps):
 
 
 @kernel
+def visit_row_of_squares(w, x, H, y, used, penalties, n_sweeps):
+    """`visit_squares` of reference.py; y, which keeps w H - x, is scratch, as long as x."""
+    number, violation = w.dtype.type, 0.0
+    zero, l1, l2 = number(0), number(penalties[0]), number(penalties[1])
+    curvature = np.zeros_like(w)
+    for sweep in range(n_sweeps):
+        multiply(y, w, H)
+        for j in range(len(x)):
+            y[j] -= x[j]
+        for t in range(len(w)):
+            if used[t] == 0:
+                continue
+            h, g = H[t], zero
+            for j in range(len(x)):
+                g += y[j] * h[j]
+            if sweep == 0:
+                for j in range(len(x)):
+                    curvature[t] += h[j] * h[j]
+            g += l1 + l2 * w[t]
+            if sweep == 0:
+                violation += abs(min(g, zero) if w[t] == 0 else g)
+            if curvature[t] + l2 > 0:
+                new = max(w[t] - g / (curvature[t] + l2), zero)  # (4)
+                change = new - w[t]
+                if change != 0:
+                    w[t] = new
+                    for j in range(len(x)):
+                        y[j] += change * h[j]
+    return violation
+
+
+@kernel
+def visit_observed_row(w, columns, m, Ht, two, H, fixed, penalties, method):
+    """`visit_observed` of reference.py. two: x, which is overwritten, and a line of scratch. H: a buffer."""
+    n, (beta, n_sweeps) = len(columns), method
+    x, y, used = two[0, :n], two[1, :n], np.zeros(len(w), w.dtype)
+    copy_columns(H, columns, Ht)
+    for j in range(n):
+        scale = m[j] if beta == 1 else np.sqrt(m[j])
+        x[j] *= scale
+        y[j] = scale
+    for t in range(len(w)):
+        if len(fixed) > 0 and fixed[t]:
+            continue
+        for j in range(n):
+            used[t] += y[j] * H[t, j]
+    if beta == 1:
+        return visit_row(w, x, H, y, used, penalties, n_sweeps)
+    for t in range(len(w)):
+        for j in range(n):
+            H[t, j] *= np.sqrt(m[j])
+    return visit_row_of_squares(w, x, H, y, used, penalties, n_sweeps)
+
+
+@kernel
 def column_sums(Ht):
     """The row sums of H."""
     sums = np.zeros(Ht.shape[1], Ht.dtype)
@@ -89,6 +144,18 @@ def column_sums(Ht):
         for t in range(len(sums)):
             sums[t] += Ht[j, t]
     return sums
+
+
+@kernel
+def in_use(sums, fixed, i):
+    """Return the sums with zeros for the entries of row i that stay; nothing stays if fixed has no rows."""
+    if len(fixed) == 0:
+        return sums
+    used = sums.copy()
+    for t in range(len(used)):
+        if fixed[i, t]:
+            used[t] = 0
+    return used
 
 
 @kernel
@@ -106,7 +173,7 @@ def copy_columns(H, columns, Ht):
 
 
 @parallel
-def renew_dense(W, X, Ht, penalties, n_sweeps, bounds):
+def renew_dense(W, X, Ht, penalties, n_sweeps, fixed, bounds):
     """Chunks of rows in parallel. A row without zeros visits all of H, which is transposed once for all of them."""
     n_features, k = Ht.shape
     violations, sums, H = np.zeros(len(bounds) - 1), column_sums(Ht), lines(k, n_features, W)
@@ -123,12 +190,13 @@ def renew_dense(W, X, Ht, penalties, n_sweeps, bounds):
             if n < n_features:
                 copy_columns(buffer, columns[:n], Ht)
             visited = buffer if n < n_features else H
-            violations[c] += visit_row(W[i], x[:n], visited, y[:n], sums, penalties, n_sweeps)
+            used = in_use(sums, fixed, i)
+            violations[c] += visit_row(W[i], x[:n], visited, y[:n], used, penalties, n_sweeps)
     return violations
 
 
 @parallel
-def renew_csr(W, indptr, indices, data, Ht, penalties, n_sweeps, bounds):
+def renew_csr(W, indptr, indices, data, Ht, penalties, n_sweeps, fixed, bounds):
     """Chunks of rows in parallel; the buffer is as long as the longest row of a chunk."""
     violations, sums = np.zeros(len(bounds) - 1), column_sums(Ht)
     for c in prange(len(bounds) - 1):
@@ -139,5 +207,40 @@ def renew_csr(W, indptr, indices, data, Ht, penalties, n_sweeps, bounds):
         for i in range(bounds[c], bounds[c + 1]):
             begin, end = indptr[i], indptr[i + 1]
             copy_columns(H, indices[begin:end], Ht)
-            violations[c] += visit_row(W[i], data[begin:end], H, y[: end - begin], sums, penalties, n_sweeps)
+            used = in_use(sums, fixed, i)
+            violations[c] += visit_row(W[i], data[begin:end], H, y[: end - begin], used, penalties, n_sweeps)
+    return violations
+
+
+@parallel
+def renew_observed_dense(W, X, entry_weights, Ht, penalties, method, fixed, bounds):
+    """Chunks of rows in parallel; a row visits the entries that count, whose columns of H are copied."""
+    n_features, k = Ht.shape
+    violations = np.zeros(len(bounds) - 1)
+    for c in prange(len(bounds) - 1):
+        columns, H, three = np.empty(n_features, np.int64), lines(k, n_features, W), lines(3, n_features, W)
+        for i in range(bounds[c], bounds[c + 1]):
+            n = observed_in(X, entry_weights, i, columns, three[0], three[2])
+            stay = fixed[i] if len(fixed) > 0 else fixed.reshape(-1)
+            violations[c] += visit_observed_row(W[i], columns[:n], three[2], Ht, three, H, stay, penalties, method)
+    return violations
+
+
+@parallel
+def renew_observed_csr(W, indptr, indices, data, entry_weights, Ht, penalties, method, fixed, bounds):
+    """The same with what X stores of each row."""
+    violations = np.zeros(len(bounds) - 1)
+    for c in prange(len(bounds) - 1):
+        longest = 0
+        for i in range(bounds[c], bounds[c + 1]):
+            longest = max(longest, indptr[i + 1] - indptr[i])
+        H, three = lines(Ht.shape[1], longest, W), lines(3, longest, W)
+        for i in range(bounds[c], bounds[c + 1]):
+            begin, n = indptr[i], indptr[i + 1] - indptr[i]
+            for j in range(n):
+                three[0, j] = data[begin + j]
+                three[2, j] = entry_weights[begin + j] if len(entry_weights) > 0 else 1
+            stay = fixed[i] if len(fixed) > 0 else fixed.reshape(-1)
+            columns = indices[begin : begin + n]
+            violations[c] += visit_observed_row(W[i], columns, three[2], Ht, three, H, stay, penalties, method)
     return violations

@@ -11,6 +11,10 @@ second order, and neither goes beyond the minimum:
     slope > 0:  w_t <- w_t / (1 + slope / (w_t curvature)),  or 0 if the slope is not negative there            (2)
     slope < 0:  w_t <- w_t + d,  where d > 0 solves  (S + l2 d) (1 + d Q/N) = N                                (3)
 
+For squared errors the step is exact, with r_j = y_j - x_j:
+
+    w_t <- max(0, w_t - slope / curvature),   slope = sum_j r_j h_tj + l1 + l2 w_t,   curvature = sum_j h_tj^2 + l2 (4)
+
 y changes by (change of w_t) h_t, so a sweep multiplies w with H once, when it begins. H is updated by the same
 function, with X transposed. Here Ht is H transposed, (n_features, n_components).
 
@@ -70,7 +74,33 @@ def visit(w, x, H, sums, penalties, n_sweeps):
     return violation
 
 
-def renew_dense(W, X, Ht, penalties, n_sweeps, bounds):
+def visit_squares(w, x, H, used, penalties, n_sweeps):
+    """Update a row of W in place by n_sweeps of (4), for squared errors; the arguments are those of `visit`."""
+    violation, (l1, l2) = 0.0, penalties[:2]
+    for sweep in range(n_sweeps):
+        residual = w @ H - x
+        for t in np.flatnonzero(used):
+            slope, curvature = residual @ H[t] + l1 + l2 * w[t], H[t] @ H[t] + l2
+            if sweep == 0:
+                violation += abs(float(min(slope, 0) if w[t] == 0 else slope))
+            if curvature > 0:
+                new = max(w[t] - slope / curvature, 0)  # (4)
+                residual += (new - w[t]) * H[t]
+                w[t] = new
+    return violation
+
+
+def visit_observed(w, x, m, H, fixed, penalties, method):
+    """Visit the entries of a row that count, with weights m: they go into x and H."""
+    beta, n_sweeps = method
+    scale = m if beta == 1 else np.sqrt(m)  # of d(x | y) for 'kullback-leibler', and of x - y for 'frobenius'
+    used = np.where(fixed, 0, H @ scale)
+    if beta == 1:
+        return visit(w, m * x, H, used, penalties, n_sweeps)
+    return visit_squares(w, scale * x, scale * H, used, penalties, n_sweeps)
+
+
+def renew_dense(W, X, Ht, penalties, n_sweeps, fixed, bounds):
     """Update W in place, row by row, and return the violation of each chunk of rows.
 
     W : (n_rows, n_components), changed in place, non-negative
@@ -78,21 +108,52 @@ def renew_dense(W, X, Ht, penalties, n_sweeps, bounds):
     Ht : (n_features, n_components)
     penalties : l1 and l2 of W
     n_sweeps : how often to go through the components of a row before the next row
+    fixed : the entries of W that stay, (n_rows, n_components), or without rows: none
     bounds : where chunks of rows begin, and where the last one ends. Rows do not depend on each other.
     """
     sums, violations = Ht.sum(axis=0), np.zeros(len(W))
     for i in range(len(W)):
         positive = X[i] > 0
-        violations[i] = visit(W[i], X[i, positive], Ht[positive].T, sums, penalties, n_sweeps)
+        used = np.where(fixed[i], 0, sums) if len(fixed) else sums
+        violations[i] = visit(W[i], X[i, positive], Ht[positive].T, used, penalties, n_sweeps)
     return np.array([violations[start:stop].sum() for start, stop in pairwise(bounds)])
 
 
-def renew_csr(W, indptr, indices, data, Ht, penalties, n_sweeps, bounds):
+def renew_csr(W, indptr, indices, data, Ht, penalties, n_sweeps, fixed, bounds):
     """Do the same for an X in compressed sparse row format, which stores data[p] of row i in column indices[p], for p
     from indptr[i] to indptr[i + 1].
     """
     sums, violations = Ht.sum(axis=0), np.zeros(len(W))
     for i in range(len(W)):
         stored = slice(indptr[i], indptr[i + 1])
-        violations[i] = visit(W[i], data[stored], Ht[indices[stored]].T, sums, penalties, n_sweeps)
+        used = np.where(fixed[i], 0, sums) if len(fixed) else sums
+        violations[i] = visit(W[i], data[stored], Ht[indices[stored]].T, used, penalties, n_sweeps)
+    return np.array([violations[start:stop].sum() for start, stop in pairwise(bounds)])
+
+
+def renew_observed_dense(W, X, entry_weights, Ht, penalties, method, fixed, bounds):
+    """Do the same where only some entries of X count; NaN is missing.
+
+    entry_weights : of X's shape, or with one row or one column that serve all. An entry of weight 0 is missing.
+    method : beta, which is 1 or 2, and the number of sweeps
+    """
+    m, violations = np.where(np.isnan(X), 0, entry_weights), np.zeros(len(W))
+    for i in range(len(W)):
+        counts = m[i] > 0
+        stay = fixed[i] if len(fixed) else False
+        violations[i] = visit_observed(W[i], X[i, counts], m[i, counts], Ht[counts].T, stay, penalties, method)
+    return np.array([violations[start:stop].sum() for start, stop in pairwise(bounds)])
+
+
+def renew_observed_csr(W, indptr, indices, data, entry_weights, Ht, penalties, method, fixed, bounds):
+    """The same for an X in compressed sparse row format, whose entries that are not stored are missing.
+
+    entry_weights : one for each stored entry, or nothing: then all are 1
+    """
+    violations = np.zeros(len(W))
+    for i in range(len(W)):
+        stored = slice(indptr[i], indptr[i + 1])
+        m = entry_weights[stored] if len(entry_weights) else np.ones_like(data[stored])
+        stay = fixed[i] if len(fixed) else False
+        violations[i] = visit_observed(W[i], data[stored], m, Ht[indices[stored]].T, stay, penalties, method)
     return np.array([violations[start:stop].sum() for start, stop in pairwise(bounds)])

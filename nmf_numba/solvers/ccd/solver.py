@@ -43,6 +43,8 @@ class CyclicCoordinateDescent(AlternatingSolver):
 
     def supports(self, problem: Problem) -> str | None:
         """The other losses have no closed form for the zeros of X, and no proof that a step descends."""
+        if problem.beta == 2 and not problem.observed:
+            return _HALS.supports(problem)
         if problem.beta in (1, 2):
             return None
         return f"beta_loss = {problem.beta}, only 'kullback-leibler' and 'frobenius'. Use solver='mu'."
@@ -57,20 +59,27 @@ class CyclicCoordinateDescent(AlternatingSolver):
 
     def init(self, problem: Problem, W: Float, Ht: Float, rng: Any = None) -> State:
         """For the Frobenius loss and an H that stays, multiply X with it once, as HALS does."""
-        return _HALS.init(problem, W, Ht, rng) if problem.beta == 2 else State(W, Ht, rng)
+        by_gram = problem.beta == 2 and not problem.observed
+        return _HALS.init(problem, W, Ht, rng) if by_gram else State(W, Ht, rng)
 
     def renew(self, problem: Problem, W: Float, Ht: Float, state: State) -> float:
         """Update W by `sweeps` sweeps and return the violation in the first."""
-        if problem.beta == 2:
+        if problem.beta == 2 and not problem.observed:
             return self._renew_by_gram(problem, W, Ht, state)
-        twin = self.functions(problem)
-        renew = twin.renew_dense if problem.layout == "dense" else twin.renew_csr
-        penalties, bounds = (problem.l1_W, problem.l2_W), problem.bounds(W.shape[1], sums=False)
-        return float(sum(renew(W, *problem.arrays, Ht, penalties, self.sweeps, bounds).tolist()))
+        twin, penalties = self.functions(problem), (problem.l1_W, problem.l2_W)
+        fixed = np.zeros((0, W.shape[1]), np.bool_) if problem.fixed_W is None else problem.fixed_W
+        more = fixed, problem.bounds(W.shape[1], sums=False)
+        if problem.observed:
+            renew = twin.renew_observed_dense if problem.layout == "dense" else twin.renew_observed_csr
+            violations = renew(W, *problem.observed_arrays, Ht, penalties, (problem.beta, self.sweeps), *more)
+        else:
+            renew = twin.renew_dense if problem.layout == "dense" else twin.renew_csr
+            violations = renew(W, *problem.arrays, Ht, penalties, self.sweeps, *more)
+        return float(sum(violations.tolist()))
 
     def _renew_by_gram(self, problem: Problem, W: Float, Ht: Float, state: State) -> float:
         """Sweep with HALS's own update: where every entry counts, gram and cross say all of the residual."""
-        twin, order = _HALS.functions(problem), np.arange(W.shape[1])
+        twin, order = _HALS.functions(problem), _HALS._order(state, problem.fixed_W)
         kept = state if isinstance(state, HALSState) and state.cross is not None else None
         gram, cross = (kept.gram, kept.cross) if kept else (twin.gram(Ht, problem.l2_W), problem.times(Ht))
         return float(twin.update(W, gram, cross, problem.l1_W, order, (self.sweeps, 0.0)))

@@ -11,6 +11,7 @@ from numba import prange
 from nmf_numba.compiled.chunks import bounds_of, empty_sums, fill, gram_matrix
 from nmf_numba.compiled.jit import kernel, parallel
 from nmf_numba.compiled.linear_algebra import ROWS, gather, product, scatter
+from nmf_numba.losses.kernels import transposed
 
 BLOCK = 80  # rows that go through the row pass, and side by side through the sweep
 PANEL = 1000  # columns of X that are multiplied with W' before the next: they stay in cache
@@ -72,9 +73,11 @@ def sweep(W, gram, cross, l1, order, sweeps=(1, 0.0)):
     cross may be transposed: slices with a step of 1 have one type for Numba whether they are or not, so this is
     compiled once.
     """
-    n_rows, n_components = W.shape
+    n_rows, n_components = len(W), len(order)  # other components stay: they are a part of the constant
     n_sweeps, extrapolation = sweeps
-    l1, violation = W.dtype.type(l1), 0.0
+    l1, violation, stays = W.dtype.type(l1), 0.0, np.ones(W.shape[1], np.bool_)
+    for t in order:
+        stays[t] = False
     ordered = np.empty((n_components, n_components), gram.dtype)  # gram in the order of the sweep
     for p in range(n_components):
         for s in range(n_components):
@@ -87,6 +90,9 @@ def sweep(W, gram, cross, l1, order, sweeps=(1, 0.0)):
             for r in range(n):
                 constant[p, r] = l1 - cross[first + r, order[p]]
                 Wt[p, r] = before[p, r] = W[first + r, order[p]]
+            for s in range(W.shape[1] if n_components < W.shape[1] else 0):
+                for r in range(n if stays[s] else 0):
+                    constant[p, r] += gram[order[p], s] * W[first + r, s]
         violation = sweep_block(Wt, gradient, constant, ordered, n, violation)
         for _ in range(1, n_sweeps):
             sweep_block(Wt, gradient, constant, ordered, n, 0.0)
@@ -95,6 +101,19 @@ def sweep(W, gram, cross, l1, order, sweeps=(1, 0.0)):
         for r in range(n):
             for p in range(n_components):
                 W[first + r, order[p]] = Wt[p, r]
+    return violation
+
+
+@kernel
+def pass_block(rows, X_rows, Ht, gram, l1, order, sweeps, WtX, WtW):
+    """Sweep a block of rows, and add their share to the sums. Return their violation."""
+    cross = np.empty((len(rows), Ht.shape[1]), rows.dtype)
+    product(cross, X_rows, Ht, False)
+    violation = sweep(rows, gram, cross[::1], l1, order, sweeps)  # a step: see sweep
+    for left in range(0, X_rows.shape[1], PANEL):
+        right = left + PANEL
+        product(WtX[:, left:right], rows.T, X_rows[:, left:right], True)
+    product(WtW, rows.T, rows, True)
     return violation
 
 
@@ -107,16 +126,41 @@ def row_pass_dense(W, X, Ht, gram, l1, order, bounds, sweeps=(1, 0.0)):
     for c in prange(n_chunks):
         fill(WtX[c], 0)
         fill(WtW[c], 0)
-        buffer = np.empty((BLOCK, n_components), W.dtype)
+        for start in range(bounds[c], bounds[c + 1], BLOCK):
+            rows = slice(start, min(start + BLOCK, bounds[c + 1]))
+            violations[c] += pass_block(W[rows], X[rows], Ht, gram, l1, order, sweeps, WtX[c], WtW[c])
+    return violations, WtX, WtW
+
+
+@kernel
+def fill_row(filled, x, shares, row):
+    """Set filled, a row of WH, to (3), given the row x of X."""
+    first = shares[min(row, len(shares) - 1)]
+    if len(first) == 1:
+        for j in range(len(x)):
+            filled[j] += first[0] * (x[j] - filled[j]) if x[j] == x[j] else 0
+    else:
+        for j in range(len(x)):
+            filled[j] += first[j] * (x[j] - filled[j]) if x[j] == x[j] else 0
+
+
+@parallel
+def row_pass_filled(W, X, shares, Ht, gram, l1, order, bounds, sweeps=(1, 0.0)):
+    """The same with (3) in the place of a block of X, which is filled while it is in cache."""
+    n_chunks, n_components = len(bounds) - 1, W.shape[1]
+    violations, WtX = np.zeros(n_chunks), np.empty((n_chunks, n_components, X.shape[1]), W.dtype)
+    WtW, H = np.empty((n_chunks, n_components, n_components), W.dtype), transposed(Ht)
+    for c in prange(n_chunks):
+        fill(WtX[c], 0)
+        fill(WtW[c], 0)
+        buffer = np.empty((BLOCK, X.shape[1]), W.dtype)
         for start in range(bounds[c], bounds[c + 1], BLOCK):
             stop = min(start + BLOCK, bounds[c + 1])
-            rows, X_rows, cross = W[start:stop], X[start:stop], buffer[: stop - start : 1]  # a step: see sweep
-            product(cross, X_rows, Ht, False)
-            violations[c] += sweep(rows, gram, cross, l1, order, sweeps)
-            for left in range(0, X.shape[1], PANEL):
-                right = left + PANEL
-                product(WtX[c][:, left:right], rows.T, X_rows[:, left:right], True)
-            product(WtW[c], rows.T, rows, True)
+            filled = buffer[: stop - start]
+            product(filled, W[start:stop], H, False)
+            for i in range(start, stop):
+                fill_row(filled[i - start], X[i], shares, i)
+            violations[c] += pass_block(W[start:stop], filled, Ht, gram, l1, order, sweeps, WtX[c], WtW[c])
     return violations, WtX, WtW
 
 

@@ -31,7 +31,7 @@ def update(W, gram, cross, l1, order, sweeps=(1, 0.0)):
 
     W : (n_rows, n_components), changed in place, non-negative
     gram, cross : (n_components, n_components) and (n_rows, n_components)
-    order : (n_components,), the order in which the components are updated
+    order : components in the order in which they are updated; one that is not in it stays
     sweeps : (n_sweeps, extrapolation), how often (1) and how far beyond (2)
     """
     (n_sweeps, extrapolation), before, violation = sweeps, W.copy(), 0.0
@@ -77,6 +77,19 @@ def row_pass_dense(W, X, Ht, gram, l1, order, bounds, sweeps=(1, 0.0)):
         WtX.append(rows.T @ X_rows)  # with the new rows
         WtW.append(rows.T @ rows)
     return np.array(violations), np.array(WtX), np.array(WtW)
+
+
+def row_pass_filled(W, X, shares, Ht, gram, l1, order, bounds, sweeps=(1, 0.0)):
+    """The same row pass where entries of X are missing, which NaN says, or count less than others.
+
+        WH + shares * (X - WH)                                                                    (3)
+
+    takes the place of X, with W as it was. shares, from 0 to 1, are weights divided by the largest one: of X's shape,
+    or with one row or one column that serve all. The error of (3) is a majoriser of the weighted error: see notes.md.
+    """
+    WH = W @ Ht.T
+    filled = WH + np.where(np.isnan(X), 0, shares * (X - WH)).astype(W.dtype)
+    return row_pass_dense(W, filled, Ht, gram, l1, order, bounds, sweeps)
 
 
 def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, bounds, sweeps=(1, 0.0)):

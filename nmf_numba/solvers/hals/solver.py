@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from nmf_numba import validation
 from nmf_numba.problem import Float, Problem, twin
-from nmf_numba.solvers.solver import Coordinate, RowPassSolver, State, Sums
+from nmf_numba.solvers.solver import Coordinate, RowPassSolver, State, Sums, kept
 
 
 @dataclasses.dataclass(eq=False)
@@ -34,6 +35,23 @@ class HALSState(State):
 @functools.cache
 def _in_turn(n_components: int) -> NDArray[np.int64]:
     return np.arange(n_components, dtype=np.int64)
+
+
+def _largest_weight(problem: Problem) -> float:
+    """Return by what a weighted objective, penalties and all, is divided, so that weights are from 0 to 1."""
+    return 1.0 if problem.weights is None else float(problem.weights.max())
+
+
+@contextlib.contextmanager
+def _without(problem: Problem, state: State) -> Iterator[None]:
+    """Set to zero, for a row pass, the rows of W and columns of H of which no entry of X counts: they add nothing."""
+    if not problem.observed:
+        yield
+        return
+    rows, columns = problem.without_entries
+    with kept(state.W, rows), kept(state.Ht, columns):
+        state.W[rows], state.Ht[columns] = 0, 0
+        yield
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +109,13 @@ class HALS(RowPassSolver):
 
     def supports(self, problem: Problem) -> str | None:
         """Only the Frobenius loss is quadratic in one entry."""
-        return None if problem.beta == 2 else f"beta_loss = {problem.beta}, only 'frobenius'. Use solver='mu'."
+        if problem.beta != 2:
+            return f"beta_loss = {problem.beta}, only 'frobenius'. Use solver='mu'."
+        if problem.observed and problem.layout == "csr":
+            return "a sparse X of which not all entries count. Use solver='ccd'."
+        if any(fixed is not None and (fixed != fixed[:1]).any() for fixed in (problem.fixed_W, problem.fixed_H)):
+            return "single entries that stay, only whole components. Use solver='mu'."
+        return None
 
     def descends(self, problem: Problem) -> bool:
         """Every step is an exact minimisation; beyond it goes only what does not rise above where the sweeps began."""
@@ -103,16 +127,16 @@ class HALS(RowPassSolver):
 
     def init(self, problem: Problem, W: Float, Ht: Float, rng: Any = None) -> HALSState:
         """For an H that stays, multiply X with it once."""
-        if problem.update_H:
+        if problem.update_H or problem.observed:
             return HALSState(W, Ht, rng)
         gram = self.functions(problem).gram(Ht, problem.l2_W)
         return HALSState(W, Ht, rng, cross=problem.times(Ht), gram=gram)
 
-    def _order(self, state: State) -> NDArray[np.int64]:
+    def _order(self, state: State, fixed: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+        """Return the components in the order of a sweep, without those that stay."""
         n_components = state.W.shape[1]
-        if self.shuffle:
-            return np.asarray(state.rng.permutation(n_components), np.int64)
-        return _in_turn(n_components)
+        order = np.asarray(state.rng.permutation(n_components), np.int64) if self.shuffle else _in_turn(n_components)
+        return order if fixed is None else order[~fixed[0, order]]
 
     def _sweeps(self, problem: Problem, Ht: Float) -> tuple[int, float]:
         """Return how often to sweep, and how far beyond: not at all for an H that stays, since W then has a minimum.
@@ -127,13 +151,18 @@ class HALS(RowPassSolver):
 
     def row_pass(self, problem: Problem, state: State) -> Sums:
         """Sweep W; the sums are H's cross X'W and gram W'W, without penalties."""
-        twin, order, sweeps = self.functions(problem), self._order(state), self._sweeps(problem, state.Ht)
+        twin, order = self.functions(problem), self._order(state, problem.fixed_W)
+        sweeps = self._sweeps(problem, state.Ht)
         if isinstance(state, HALSState) and state.cross is not None:
             return Sums(twin.update(state.W, state.gram, state.cross, problem.l1_W, order, sweeps), ())
         row_pass = twin.row_pass_dense if problem.layout == "dense" else twin.row_pass_csr
-        gram, bounds = twin.gram(state.Ht, problem.l2_W), problem.bounds(state.W.shape[1])
-        more = gram, problem.l1_W, order, bounds, sweeps
-        violations, cross, gram = row_pass(state.W, *problem.arrays, state.Ht, *more)
+        arrays, largest = problem.arrays, _largest_weight(problem)
+        if problem.observed:
+            row_pass, arrays = twin.row_pass_filled, (*arrays, problem.observed_arrays[1] / largest)
+        with _without(problem, state):
+            gram, bounds = twin.gram(state.Ht, problem.l2_W / largest), problem.bounds(state.W.shape[1])
+            more = gram, problem.l1_W / largest, order, bounds, sweeps
+            violations, cross, gram = row_pass(state.W, *arrays, state.Ht, *more)
         sums = Sums.of_chunks(sum(violations.tolist()), problem.engine, cross, gram)
         cross, gram = sums.arrays
         return Sums(sums.violation, (cross.T if problem.layout == "dense" else cross, gram))
@@ -141,10 +170,12 @@ class HALS(RowPassSolver):
     def update(self, problem: Problem, state: State, sums: Sums) -> float:
         """Sweep Ht by the same function that sweeps W."""
         cross, gram = sums.arrays
+        largest = _largest_weight(problem)
         if problem.l2_H:
-            gram = gram + np.diag(np.full(len(gram), problem.l2_H, gram.dtype))
-        more = problem.l1_H, self._order(state), self._sweeps(problem, state.Ht)
-        return float(self.functions(problem).update(state.Ht, gram, cross, *more))
+            gram = gram + np.diag(np.full(len(gram), problem.l2_H / largest, gram.dtype))
+        more = problem.l1_H / largest, self._order(state, problem.fixed_H), self._sweeps(problem, state.Ht)
+        with kept(state.Ht, problem.without_entries[1] if problem.observed else None):
+            return float(self.functions(problem).update(state.Ht, gram, cross, *more))
 
     def by_coordinate(self) -> bool:
         """One sweep, and nothing beyond it."""

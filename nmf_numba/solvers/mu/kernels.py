@@ -44,18 +44,19 @@ def _root(numerator, denominator, l1, l2_w, beta):
 
 
 @kernel
-def update(W, numerator, denominator, penalties, beta, least):
-    """(1), row by row. For beta = 2, denominator is H H', and W's product with it comes first."""
+def update(W, numerator, denominator, penalties, beta, least, observed=False):
+    """(1), row by row. For beta = 2, denominator is H H', and W's product with it comes first, unless observed."""
     n_rows, k = W.shape
     number = W.dtype.type
     l1, l2, floor, least = number(penalties[0]), number(penalties[1]), number(FLOOR), number(least)
     gamma = penalties[2]
     high, low = split(gamma)
-    with_gram = np.empty((n_rows if beta == 2 else 0, k), W.dtype)
-    if beta == 2:
+    by_gram = beta == 2 and not observed
+    with_gram = np.empty((n_rows if by_gram else 0, k), W.dtype)
+    if by_gram:
         product(with_gram, W, denominator, False)
     for i in range(n_rows):
-        w, num, den = W[i], numerator[i], with_gram[i] if beta == 2 else denominator[min(i, len(denominator) - 1)]
+        w, num, den = W[i], numerator[i], with_gram[i] if by_gram else denominator[min(i, len(denominator) - 1)]
         for t in range(k):
             if gamma == 0:
                 d = np.float64(floor if den[t] == 0 else den[t])

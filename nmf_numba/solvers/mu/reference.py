@@ -49,7 +49,7 @@ def _root(numerator, denominator, l1, l2_W, beta):
     return np.where(numerator > 0, np.exp(u), 0)
 
 
-def update(W, numerator, denominator, penalties, beta, least):
+def update(W, numerator, denominator, penalties, beta, least, observed=False):
     """Update W in place by (1).
 
     W : (n_rows, n_components), changed in place, non-negative
@@ -57,9 +57,10 @@ def update(W, numerator, denominator, penalties, beta, least):
     denominator : (n_rows, n_components), or (1, n_components) for all rows; for beta = 2 it is H H', and W is to come
     penalties : l1 and l2; a third number is the exponent to use instead of (3), or 0 to solve (4)
     least : new entries below this become 0
+    observed : whether only some entries of X count: then the denominator is complete for beta = 2 too
     """
     l1, l2, gamma = (*penalties, 1 / max(1, 2 - beta, beta - 1))[:3]  # (3)
-    denominator = W @ denominator if beta == 2 else denominator
+    denominator = W @ denominator if beta == 2 and not observed else denominator
     if gamma == 0:
         W *= _root(numerator, np.where(denominator == 0, FLOOR, denominator), l1, l2 * W, beta)  # (4)
     else:

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nmf_numba.losses.objective import evaluate
-from nmf_numba.problem import Float, Problem, twin
-from nmf_numba.solvers.solver import RowPassSolver, Solver, State, Sums
+from nmf_numba.problem import Float, Problem, sum_of_chunks, twin
+from nmf_numba.solvers.solver import RowPassSolver, Solver, State, Sums, kept
 
 SMALLEST_WH = 2.0**-23  # WH is raised to this where it has a negative power
 FLUSH = 2.0**-52  # float64's epsilon, for both dtypes: smaller entries of H become 0 for beta <= 1, of W for beta < 1
@@ -118,7 +118,7 @@ class MultiplicativeUpdates(RowPassSolver):
     def init(self, problem: Problem, W: Float, Ht: Float, rng: Any = None) -> MultiplicativeState:
         """For an H that stays, compute once what depends on X and H alone."""
         state = MultiplicativeState(W, Ht, rng)
-        if not problem.update_H:
+        if not (problem.update_H or problem.observed):
             state.common = _gradient(problem).common(Ht, problem.beta)
             state.numerator = problem.times(Ht) if problem.beta == 2 else None
         return state
@@ -126,7 +126,7 @@ class MultiplicativeUpdates(RowPassSolver):
     def step(self, problem: Problem, state: State) -> State:
         """Do a row pass and an update, with extrapolation from where the last move points."""
         if not (self.extrapolation and isinstance(state, MultiplicativeState)):
-            return super().step(problem, state)
+            return self._plain_step(problem, state)
         momentum = (1 + math.sqrt(1 + 4 * state.momentum**2)) / 2
         weight, state.momentum = state.W.dtype.type((state.momentum - 1) / momentum), momentum
         before = state.W.copy(), state.Ht.copy()
@@ -135,7 +135,7 @@ class MultiplicativeUpdates(RowPassSolver):
             for factor, old in zip(factors, state.before, strict=False):
                 factor += weight * np.maximum(factor - old, 0)
         state.before, state.n_steps = before, state.n_steps + 1
-        super().step(problem, state)
+        self._plain_step(problem, state)
         if state.n_steps % EVALUATE_EVERY == 0:
             now = evaluate(problem, state.W, state.Ht).total
             if now > state.last:
@@ -143,12 +143,26 @@ class MultiplicativeUpdates(RowPassSolver):
             state.last = now
         return state
 
+    def _plain_step(self, problem: Problem, state: State) -> State:
+        if problem.fixed_W is None or problem.observed:
+            return super().step(problem, state)
+        for _ in self._half_by_half(problem, state):
+            pass
+        return state
+
     def halves(self, problem: Problem, state: State) -> Iterator[tuple[str | None, State]]:
         """Yield after the row pass and after the update of H; with extrapolation, which moves both, at the end."""
-        yield from Solver.halves(self, problem, state) if self.extrapolation else super().halves(problem, state)
+        if self.extrapolation:
+            yield from Solver.halves(self, problem, state)
+        elif problem.fixed_W is not None and not problem.observed:
+            yield from self._half_by_half(problem, state)
+        else:
+            yield from super().halves(problem, state)
 
     def row_pass(self, problem: Problem, state: State) -> Sums:
         """Update W; the sums are H's numerator and denominator, as `update` of reference.py takes them."""
+        if problem.observed:
+            return self._observed_pass(problem, state)
         functions, beta = self.functions(problem), problem.beta
         penalties = self._penalties(problem.l1_W, problem.l2_W, beta)
         gradient = _gradient(problem)
@@ -173,13 +187,39 @@ class MultiplicativeUpdates(RowPassSolver):
             denominator = gradient.denominators(Ht, W, beta)
         return Sums(math.nan, (numerator, gradient.common(W, beta) if beta == 1 else denominator))
 
+    def _observed_pass(self, problem: Problem, state: State) -> Sums:
+        """Update W from its gradient's parts, where only some entries of X count; then H's parts, with the new W."""
+        (W, Ht), beta, gradient = (state.W, state.Ht), problem.beta, _gradient(problem)
+        parts = gradient.parts_observed_dense if problem.layout == "dense" else gradient.parts_observed_csr
+        bounds, penalties = problem.bounds(W.shape[1]), self._penalties(problem.l1_W, problem.l2_W, beta)
+        (numerator, denominator), _ = parts(*problem.observed_arrays, W, Ht, beta, False, bounds)
+        least = FLUSH if beta < 1 else TINIEST[W.dtype.char]
+        with kept(W, problem.fixed_W), kept(W, problem.without_entries[0]):
+            self.functions(problem).update(W, numerator, denominator, penalties, beta, least, True)
+        if not problem.update_H:
+            return Sums(math.nan, ())
+        _, chunks = parts(*problem.observed_arrays, W, Ht, beta, True, bounds)
+        return Sums(math.nan, tuple(sum_of_chunks(chunks, problem.engine)))
+
     def update(self, problem: Problem, state: State, sums: Sums) -> float:
         """Update Ht by the same function that updates W."""
         numerator, denominator = sums.arrays
         least = FLUSH if problem.beta <= 1 else TINIEST[state.Ht.dtype.char]
-        penalties = self._penalties(problem.l1_H, problem.l2_H, problem.beta)
-        self.functions(problem).update(state.Ht, numerator, denominator, penalties, problem.beta, least)
+        more = self._penalties(problem.l1_H, problem.l2_H, problem.beta), problem.beta, least, problem.observed
+        empty = problem.without_entries[1] if problem.observed else None
+        with kept(state.Ht, problem.fixed_H), kept(state.Ht, empty):
+            self.functions(problem).update(state.Ht, numerator, denominator, *more)
         return math.nan
+
+    def _half_by_half(self, problem: Problem, state: State) -> Iterator[tuple[str | None, State]]:
+        """Update W, put back what stays of it, then H likewise with X transposed: a row pass would add up H's sums
+        before that.
+        """
+        problems = (("W", problem, state.W, state.Ht), ("H", problem.transposed, state.Ht, state.W))
+        for factor, half, W, Ht in problems[: 1 + problem.update_H]:
+            with kept(W, half.fixed_W):
+                self.row_pass(dataclasses.replace(half, update_H=False), State(W, Ht))
+            yield factor, state
 
     def update_with_past(
         self, problem: Problem, state: State, sums: Sums, past: tuple[Float, Float], weight: float
@@ -194,7 +234,7 @@ class MultiplicativeUpdates(RowPassSolver):
         """
         (A, B), beta, Ht = past, problem.beta, state.Ht
         numerator, denominator = sums.arrays
-        if beta == 2:
+        if beta == 2 and not problem.observed:
             denominator = Ht @ denominator
         elif beta == 1:  # where no row has a component: scikit-learn's
             denominator = np.where(denominator == 0, denominator.dtype.type(1), denominator)

@@ -1,0 +1,150 @@
+"""Which entries of X count, and how much: missing entries, weights, and entries of W and H that stay."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from nmf_numba import containers, validation
+from nmf_numba.problem import Float, Matrix, Problem
+
+Missing = Literal["nan", "not stored"]
+SHOWN = 5  # rows or columns that a warning names
+
+
+def observe(X: Any, missing: object, weights: Any) -> dict[str, Any]:
+    """Return X, checked, and what `Problem` is to know of it: missing and weights."""
+    if missing is not None:
+        validation.check_choice("missing", missing, get_args(Missing), also=" or None")
+    _check_layout(X, missing)
+    X = validation.check_X(X, has_missing=missing == "nan")
+    if weights is None:
+        return {"X": X, "missing": missing is not None, "weights": None}
+    given = _check_weights(weights, X)
+    if sparse.issparse(given):
+        X, given = _on_stored(X, given, is_zero=missing is None)
+    elif sparse.issparse(X):
+        given = _at_stored(X, given, missing)
+    keeps = missing is not None or (sparse.issparse(X) and given is not None)
+    return {"X": X, "missing": keeps, "weights": given}
+
+
+def _check_layout(X: Any, missing: object) -> None:
+    is_sparse = sparse.issparse(X) or sparse.issparse(containers.sparse_frame(X))
+    if missing == "nan" and is_sparse:
+        raise ValueError(
+            "missing = 'nan' is for a dense X. Found a sparse one: use missing='not stored' if what it does not store "
+            "is missing, or X.toarray()."
+        )
+    if missing == "not stored" and not is_sparse:
+        raise ValueError(
+            "missing = 'not stored' is for a sparse X. Found a dense one: mark what is missing by NaN and use "
+            "missing='nan', or pass scipy.sparse.csr_array(X) if zeros are missing."
+        )
+
+
+def _check_weights(weights: Any, X: Matrix) -> Any:
+    """Return weights as a CSR, or as a dense array of X's shape or with one column."""
+    if not sparse.issparse(weights):
+        values = np.asarray(weights)
+        if values.ndim == 1:  # one weight a row
+            weights = values.reshape(-1, 1)
+    found = validation.check_X(weights, "weights")
+    if found.shape not in (X.shape, (X.shape[0], 1)):
+        raise ValueError(
+            f"weights must have X's shape, {X.shape}, or one value for each of the {X.shape[0]} rows. "
+            f"Found shape {np.shape(weights)}."
+        )
+    if found.max() == 0:
+        raise ValueError("weights are all zero, so no entry of X counts. At least one must be positive.")
+    return found.astype(X.dtype)
+
+
+def _at_stored(X: Any, weights: Float, missing: object) -> Float:
+    """Return the dense weights at what X stores."""
+    if missing is None:
+        raise ValueError(
+            "weights for a sparse X whose zeros count must be sparse too: what they do not store has the weight zero. "
+            "Found a dense array. Pass scipy.sparse.csr_array(weights), missing='not stored', or X.toarray()."
+        )
+    rows = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
+    stored: Float = weights[rows, 0 if weights.shape[1] == 1 else X.indices]
+    return stored
+
+
+def _on_stored(X: Matrix, weights: Any, *, is_zero: bool) -> tuple[Any, Float]:
+    """Return X where sparse weights are positive, as a CSR that stores these entries, zeros too; and the weights."""
+    at = weights.tocoo()
+    rows, columns, values = at.row, at.col, at.data
+    if sparse.issparse(X):
+        x = np.asarray(X[rows, columns]).reshape(-1)
+        stores = sparse.csr_array((np.ones(X.nnz, np.int8), X.indices, X.indptr), shape=X.shape)
+        counts = (values > 0) & (is_zero | (np.asarray(stores[rows, columns]).reshape(-1) > 0))
+    else:
+        x = X[rows, columns]
+        counts = (values > 0) & ~np.isnan(x)
+    indptr = np.searchsorted(rows[counts], np.arange(X.shape[0] + 1)).astype(np.int32)  # COO from a CSR: rows in order
+    kept = sparse.csr_array((x[counts].astype(X.dtype), columns[counts].astype(np.int32), indptr), shape=X.shape)
+    for array in (kept.data, kept.indices, kept.indptr):
+        array.flags.writeable = False
+    return kept, values[counts]
+
+
+def check_entries(problem: Problem, names: list[str] | None = None) -> None:
+    """Refuse an X without any entry that counts, and warn of rows and columns without one."""
+    rows, columns = problem.without_entries
+    if len(rows) == problem.X.shape[0]:
+        raise ValueError("X has no entry that counts: all are missing, or have the weight zero.")
+    for what, factor, found in (("row", "W", rows), ("column", "H", columns)):
+        if len(found) > 0:
+            shown = ", ".join(str(names[i]) if names and what == "column" else str(i) for i in found[:SHOWN])
+            more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+            many = "" if len(found) == 1 else "s"
+            validation.warn(
+                f"X has no entry that counts in {what}{many} {shown}{more}: there {factor} stays where it starts. "
+                f"Leave the {what}{many} out, or do not use {factor} there.",
+                UserWarning,
+            )
+
+
+def check_fixed(name: str, fixed: Any, shape: tuple[int, int], axis: int) -> NDArray[np.bool_] | None:
+    """Return which entries of a factor stay, as a mask of its shape; fixed may name components, along an axis."""
+    if fixed is None:
+        return None
+    accepted = f"{name} must be a mask of {name[-1]}'s shape, {shape}, or a list of components below {shape[axis]}"
+    try:
+        array = np.atleast_1d(np.asarray(fixed))
+    except ValueError:
+        raise ValueError(f"{accepted}. Found {fixed!r}.") from None
+    if array.dtype == bool:
+        if array.shape != shape:
+            raise ValueError(f"{accepted}. Found a mask of shape {array.shape}.")
+        return np.ascontiguousarray(array)
+    mask = np.zeros(shape, np.bool_)
+    if array.size == 0:
+        return None
+    if array.dtype.kind not in "iu" or array.ndim != 1:
+        raise TypeError(f"{accepted}. Found {fixed!r}.")
+    if array.min() < 0 or array.max() >= shape[axis]:
+        raise ValueError(f"{accepted}. Found {fixed!r}.")
+    mask[array if axis == 0 else (slice(None), array)] = True
+    return mask
+
+
+def check_given(name: str, given: Any, fixed: Any, shape: tuple[int, int], axis: int, dtype: Any) -> Float:
+    """Return a factor of which something stays, in full; it may have nothing but the components that stay."""
+    found = np.array(validation.check_X(given, name), dtype)
+    components = np.atleast_1d(np.asarray(fixed))
+    part = tuple(len(components) if at == axis else n for at, n in enumerate(shape))
+    if found.shape != shape and found.shape == part and components.dtype != bool:
+        whole = np.zeros(shape, dtype)
+        whole[components if axis == 0 else (slice(None), components)] = found
+        return whole
+    if found.shape != shape:
+        raise ValueError(
+            f"{name} must have the shape {shape}, or {part} with a list in fixed_{name}. Found shape {found.shape}."
+        )
+    return found

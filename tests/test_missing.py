@@ -1,0 +1,481 @@
+"""Missing entries, weights, and parts that stay, for every solver that supports them."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sklearn
+from numpy.typing import NDArray
+from scipy import sparse
+
+from nmf_numba import (
+    Factorization,
+    beta_divergence,
+    compare,
+    fit,
+    initialize,
+    iterate,
+    non_negative_factorization,
+    objective,
+)
+from nmf_numba.__main__ import main
+from nmf_numba.estimators import NMF, MiniBatchNMF
+from nmf_numba.observations import observe
+from nmf_numba.problem import Problem
+from nmf_numba.solvers import SOLVERS
+from nmf_numba.solvers.hals.solver import HALS
+
+Array = NDArray[Any]
+BETAS = (2.0, 1.0, 0.0, 0.5, 1.5, 3.0, -1.0)
+PENALTY: dict[str, Any] = {"alpha_W": 0.01, "l1_ratio": 0.5}
+START: dict[str, Any] = {"init": "random", "random_state": 0}
+KINDS = ("nan", "not stored", "weights", "rows", "sparse weights")
+
+RNG = np.random.default_rng(0)
+FULL = RNG.gamma(2, 1, (40, 4)) @ RNG.gamma(2, 1, (4, 30)) + 0.1
+GONE = RNG.random(FULL.shape) < 0.3
+WEIGHTS = np.where(GONE, 0, RNG.uniform(0.2, 2, FULL.shape))
+
+
+def data(kind: str, dtype: Any = np.float64) -> tuple[Any, dict[str, Any], Array]:
+    """X, how it is to be fitted, and m: how much each entry counts."""
+    X = FULL.astype(dtype)
+    if kind == "nan":
+        return np.where(GONE, np.nan, X).astype(dtype), {"missing": "nan"}, (~GONE).astype(float)
+    if kind == "not stored":
+        return sparse.csr_array(np.where(GONE, 0, X)), {"missing": "not stored"}, (~GONE).astype(float)
+    if kind == "weights":
+        return X, {"weights": WEIGHTS}, WEIGHTS
+    if kind == "rows":
+        return X, {"weights": WEIGHTS[:, 1] + 0.1}, np.broadcast_to(WEIGHTS[:, 1:2] + 0.1, X.shape)
+    return sparse.csr_array(X), {"weights": sparse.csr_array(WEIGHTS)}, WEIGHTS
+
+
+def able(kind: str, beta: float) -> list[str]:
+    X, counted, _ = data(kind)
+    problem = Problem(beta=beta, **observe(X, counted.get("missing"), counted.get("weights")))
+    return [name for name, solver in SOLVERS.items() if solver.supports(problem) is None]
+
+
+CASES = [
+    pytest.param(kind, beta, solver, id=f"{solver}-{beta:g}-{kind}")
+    for kind, beta in itertools.product(KINDS, BETAS)
+    for solver in able(kind, beta)
+]
+each_case = pytest.mark.parametrize(("kind", "beta", "solver"), CASES)
+
+
+def divergence(m: Array, Y: Array, beta: float) -> float:
+    """The sum of m d(x | y), as NumPy computes it from the formula."""
+    X = FULL
+    if beta == 2:
+        d = (X - Y) ** 2 / 2
+    elif beta == 1:
+        d = X * np.log(X / Y) - X + Y
+    elif beta == 0:
+        d = X / Y - np.log(X / Y) - 1
+    else:
+        d = (X**beta + (beta - 1) * Y**beta - beta * X * Y ** (beta - 1)) / (beta * (beta - 1))
+    return float((m * d).sum())
+
+
+def options(solver: str, beta: float, **more: Any) -> dict[str, Any]:
+    return {"solver": solver, "beta_loss": beta, "tol": 0, "max_iter": 12, **START, **more}
+
+
+def test_who_supports_what() -> None:
+    """The multiplicative family everything; coordinate descent its losses; HALS a dense X with NaN."""
+    family = {"mu", "mm", "mue"}
+    for kind, beta in itertools.product(KINDS, BETAS):
+        extra = ({"ccd"} if beta in (1, 2) else set()) | (
+            {"cd", "ahals", "ehals"} if beta == 2 and kind in ("nan", "weights", "rows") else set()
+        )
+        assert set(able(kind, beta)) == family | extra
+
+
+@each_case
+def test_objective_is_that_of_masked_sums(kind: str, beta: float, solver: str) -> None:
+    X, counted, m = data(kind)
+    result = fit(X, 3, **options(solver, beta), **counted)
+    expected = divergence(m, result.W @ result.H, beta)
+    assert result.objective.data_fit == pytest.approx(expected, rel=1e-10)
+    assert beta_divergence(X, result.W, result.H, beta, **counted) == pytest.approx(expected, rel=1e-10)
+    assert objective(X, result.W, result.H, beta_loss=beta, engine="reference", **counted).total == pytest.approx(
+        expected, rel=1e-10
+    )
+
+
+@each_case
+def test_objective_falls_and_the_reference_agrees(kind: str, beta: float, solver: str) -> None:
+    X, counted, _ = data(kind)
+    results = [
+        fit(X, 3, engine=engine, trace=True, **options(solver, beta), **PENALTY, **counted)
+        for engine in ("numba", "reference")
+    ]
+    for result in results:
+        assert result.trace is not None
+        fall = -np.diff(result.trace.objective)
+        if solver != "mue" and not (solver == "mu" and 0 < beta < 2):  # where it is proven
+            assert fall.min() > -1e-12 * result.trace.objective[0]
+    np.testing.assert_allclose(results[0].W, results[1].W, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(results[0].H, results[1].H, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_one_step_of_mu_is_that_of_masked_sums(beta: float) -> None:
+    """W times ((m X Y^(beta-2)) H' / (m Y^(beta-1)) H')^gamma, in NumPy."""
+    gamma = 1 / max(1, 2 - beta, beta - 1)
+    for kind in KINDS:
+        X, counted, m = data(kind)
+        start, after = itertools.islice(iterate(X, 3, every="half", **options("mu", beta), **counted), 2)
+        Y = start.W @ start.H
+        ratio = ((m * FULL * Y ** (beta - 2)) @ start.H.T) / ((m * Y ** (beta - 1)) @ start.H.T)
+        np.testing.assert_allclose(after.W, start.W * ratio**gamma, rtol=1e-10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("l2", [0.0, 0.7])
+def test_one_sweep_of_ccd_is_that_of_masked_sums(kind: str, l2: float) -> None:
+    from nmf_numba.solvers.ccd.solver import CyclicCoordinateDescent  # noqa: PLC0415
+
+    X, counted, m = data(kind)
+    more = {"alpha_W": l2 / FULL.shape[1], "alpha_H": 0.0, "every": "half", **START, **counted}
+    start, after = itertools.islice(iterate(X, 3, solver=CyclicCoordinateDescent(sweeps=1), tol=0, **more), 2)
+    W, H = start.W.copy(), start.H
+    for t in range(3):
+        gradient = ((m * (W @ H - FULL)) @ H.T)[:, t] + l2 * W[:, t]
+        W[:, t] = np.maximum(W[:, t] - gradient / (m @ H[t] ** 2 + l2), 0)
+    np.testing.assert_allclose(after.W, W, rtol=1e-10, atol=1e-12)
+
+
+def test_one_step_of_hals_is_that_of_a_filled_matrix() -> None:
+    X, counted, _ = data("nan")
+    start, after = itertools.islice(iterate(X, 3, every="half", **options("cd", 2), **counted), 2)
+    filled = np.where(GONE, start.W @ start.H, FULL)
+    expected = next(
+        itertools.islice(
+            iterate(filled, 3, W=start.W, H=np.ascontiguousarray(start.H), every="half", solver="cd", init="custom"),
+            1,
+            2,
+        )
+    )
+    np.testing.assert_allclose(after.W, expected.W, rtol=1e-12)
+
+
+@pytest.mark.parametrize("beta", [2.0, 1.0, 0.5])
+@pytest.mark.parametrize("solver", ["mu", "mm", "mue", "ccd"])
+def test_dense_with_nan_is_a_csr_that_stores_the_rest(beta: float, solver: str) -> None:
+    if solver == "ccd" and beta == 0.5:
+        pytest.skip("not for this loss")
+    results = [fit(data(kind)[0], 3, **options(solver, beta), **data(kind)[1]) for kind in ("nan", "not stored")]
+    np.testing.assert_allclose(results[0].W, results[1].W, rtol=1e-10)
+    np.testing.assert_allclose(results[0].kkt, results[1].kkt, rtol=1e-8)
+
+
+@pytest.mark.parametrize("init", ["random", "nndsvd", "nndsvda", "nndsvdar", "auto", None])
+def test_starts_are_those_of_observed_means(init: Any) -> None:
+    found = [initialize(data(k)[0], 3, init=init, random_state=0, missing=data(k)[1]["missing"]) for k in KINDS[:2]]
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-9)
+    if init == "nndsvda":
+        means = np.nanmean(data("nan")[0], axis=0)
+        filled = initialize(np.where(GONE, means, FULL), 3, init="nndsvd", random_state=0)
+        expected = np.where(filled[1] == 0, FULL[~GONE].mean(), filled[1])
+        np.testing.assert_allclose(found[0][1], expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("beta", "solver"), [(2.0, "ccd"), (2.0, "cd"), (1.0, "ccd"), (2.0, "mu"), (1.0, "mu"), (0.0, "mm")]
+)
+def test_equal_weights_change_nothing(beta: float, solver: str) -> None:
+    plain = fit(FULL, 3, **options(solver, beta))
+    given = [np.full(FULL.shape, 1.0), np.ones(len(FULL)), sparse.csr_array(np.ones(FULL.shape))]
+    for weights in given[: 2 if solver == "cd" else 3]:
+        weighted = fit(FULL, 3, weights=weights, **options(solver, beta))
+        np.testing.assert_allclose(weighted.W, plain.W, rtol=1e-7, atol=1e-9)
+
+
+def test_weights_are_repetitions() -> None:
+    """A row of weight 2 is the same row twice, where W starts alike."""
+    counts = np.arange(len(FULL)) % 3 + 1
+    W, H = initialize(FULL, 3, **START)
+    repeated, W_repeated = FULL.repeat(counts, axis=0), W.repeat(counts, axis=0)
+    kwargs: dict[str, Any] = options("mu", 1) | {"init": "custom"}
+    a = fit(FULL, 3, W=W, H=H, weights=counts.astype(float), **kwargs)
+    b = fit(repeated, 3, W=W_repeated, H=H, **kwargs)
+    np.testing.assert_allclose(a.H, b.H, rtol=1e-10)
+
+
+@pytest.mark.parametrize("kind", ["nan", "not stored"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bits_do_not_depend_on_threads(kind: str, dtype: Any) -> None:
+    rng = np.random.default_rng(1)
+    X = rng.gamma(1, 1, (3000, 300)).astype(dtype)
+    gone = rng.random(X.shape) < 0.5
+    given = np.where(gone, np.nan, X).astype(dtype) if kind == "nan" else sparse.csr_array(np.where(gone, 0, X))
+    for solver in ("ehals", "ccd", "mu") if kind == "nan" else ("ccd", "mu"):
+        kwargs: dict[str, Any] = {"solver": solver, "missing": kind, "tol": 0, "max_iter": 3, **START}
+        one, two = (fit(given, 5, n_threads=n, **kwargs) for n in (1, 2))
+        assert np.array_equal(one.W, two.W)
+        assert np.array_equal(one.H, two.H)
+        assert one.W.dtype == dtype
+
+
+@pytest.mark.parametrize("solver", ["cd", HALS(sweeps=4, extrapolation=0.7), "ccd", "mu", "mue"])
+def test_rows_and_columns_without_entries_stay(solver: Any) -> None:
+    X = data("nan")[0].copy()
+    X[3], X[:, 7] = np.nan, np.nan
+    W, H = initialize(X, 3, missing="nan", **START)
+    kwargs = options(solver, 2, missing="nan", **PENALTY) | {"init": "custom"}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = fit(X, 3, W=W, H=H, **kwargs)
+    messages = [str(w.message) for w in caught]
+    assert any("in row 3: there W stays where it starts" in message for message in messages)
+    assert any("in column 7: there H stays where it starts" in message for message in messages)
+    assert np.array_equal(result.W[3], W[3])
+    assert np.array_equal(result.H[:, 7], H[:, 7])
+    kept = np.delete(np.delete(X, 3, axis=0), 7, axis=1)  # and do not move the others
+    alone = fit(kept, 3, W=np.delete(W, 3, axis=0), H=np.delete(H, 7, axis=1), **(kwargs | {"alpha_W": 0.0}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        both = fit(X, 3, W=W, H=H, **(kwargs | {"alpha_W": 0.0}))
+    np.testing.assert_allclose(np.delete(both.W, 3, axis=0), alone.W, rtol=1e-8, atol=1e-10)
+
+
+def test_imputation_is_as_good_as_the_true_factors_nearly() -> None:
+    """30 % of a rank-5 gamma matrix with 5 % noise: within 1.2 times the error of the matrix without noise."""
+    rng = np.random.default_rng(0)
+    true = rng.gamma(2, 1, (300, 5)) @ rng.gamma(2, 1, (5, 120))
+    X = true * (1 + 0.05 * rng.standard_normal(true.shape)).clip(0)
+    gone = rng.random(X.shape) < 0.3
+    for solver in ("auto", "ccd"):
+        result = fit(np.where(gone, np.nan, X), 5, missing="nan", solver=solver, random_state=0)
+        error = np.linalg.norm((result.W @ result.H - X)[gone])
+        assert error < 1.2 * np.linalg.norm((true - X)[gone])
+        assert result.relative_error == pytest.approx(
+            np.linalg.norm((result.W @ result.H - X)[~gone]) / np.linalg.norm(X[~gone])
+        )
+
+
+def test_predict_and_complete() -> None:
+    X = data("nan")[0]
+    result = fit(X, 3, missing="nan", random_state=0)
+    filled = result.complete(X)
+    assert np.array_equal(filled[~GONE], FULL[~GONE])
+    np.testing.assert_allclose(filled[GONE], (result.W @ result.H)[GONE])
+    np.testing.assert_allclose(result.predict(*np.nonzero(GONE)), filled[GONE])
+    assert result.predict(0, np.arange(30)).shape == (30,)
+    with pytest.raises(ValueError, match="must be positions: the fit has no names of rows"):
+        result.predict("a", 0)
+    with pytest.raises(ValueError, match=r"must have the shape of the fit, \(40, 30\)"):
+        result.complete(X[:3])
+    with pytest.raises(ValueError, match="must be dense"):
+        result.complete(sparse.csr_array(FULL))
+
+
+def test_names_and_pandas() -> None:
+    pandas = pytest.importorskip("pandas")
+    names = [f"item {j}" for j in range(30)]
+    table = pandas.DataFrame(data("nan")[0], columns=names, index=[f"user {i}" for i in range(40)])
+    result = fit(table, 3, missing="nan", random_state=0)
+    assert result.predict("user 2", "item 4") == pytest.approx((result.W @ result.H)[2, 4])
+    with pytest.raises(ValueError, match="no columns 'item 99'"):
+        result.predict("user 2", "item 99")
+    nullable = table.convert_dtypes().astype("Float64")
+    np.testing.assert_allclose(fit(nullable, 3, missing="nan", random_state=0).W, result.W)
+    assert NMF(3, missing="nan", random_state=0, tol=0).fit(nullable).feature_names_in_[0] == "item 0"
+    masked = np.ma.masked_array(FULL, GONE)
+    np.testing.assert_allclose(fit(masked, 3, missing="nan", random_state=0).W, result.W)
+
+
+@pytest.mark.parametrize("kind", ["nan", "not stored"])
+def test_transform_sees_observed_entries_only(kind: str, tmp_path: Path) -> None:
+    X, counted, _ = data(kind)
+    result = fit(X, 3, random_state=0, tol=1e-6, max_iter=3000, **counted)
+    again = result.transform(X, tol=1e-6, max_iter=3000)
+    np.testing.assert_allclose(again @ result.H, result.W @ result.H, rtol=0.03)
+    result.save(tmp_path / "model.npz")
+    for loaded in (Factorization.load(tmp_path / "model.npz"), pickle.loads(pickle.dumps(result))):
+        np.testing.assert_allclose(loaded.transform(X, tol=1e-6, max_iter=3000), again, rtol=1e-6, atol=1e-8)
+        assert loaded.kkt == result.kkt
+
+
+@pytest.mark.parametrize("kind", ["nan", "not stored"])
+def test_estimators(kind: str) -> None:
+    X, counted, _ = data(kind)
+    nmf = NMF(3, solver="mu", max_iter=300, tol=0, **START, **counted).fit(X)
+    expected = fit(X, 3, **options("mu", 2, max_iter=300), **counted)
+    np.testing.assert_allclose(nmf.components_, expected.H)
+    assert nmf.reconstruction_err_ == pytest.approx(np.sqrt(2 * expected.objective.data_fit))
+    online = MiniBatchNMF(4, batch_size=10, max_iter=300, tol=0, max_no_improvement=None, **START, **counted).fit(X)
+    found = online.transform(X) @ online.components_
+    assert np.linalg.norm((found - FULL)[GONE]) < 0.15 * np.linalg.norm(FULL[GONE])
+    part = MiniBatchNMF(4, **START, **counted).partial_fit(X[:20]).partial_fit(X[20:])
+    assert np.isfinite(part.transform(X)).all()
+
+
+def test_sample_weight_and_metadata_routing() -> None:
+    weights = np.arange(1.0, 41)
+    nmf = NMF(3, solver="mu", max_iter=5, tol=0, **START)
+    H = nmf.fit(FULL, sample_weight=weights).components_
+    np.testing.assert_allclose(H, fit(FULL, 3, weights=weights, **options("mu", 2, max_iter=5)).H)
+    with sklearn.config_context(enable_metadata_routing=True):
+        from sklearn.pipeline import make_pipeline  # noqa: PLC0415
+
+        model = make_pipeline(nmf.set_fit_request(sample_weight=True))
+        np.testing.assert_allclose(model.fit(FULL, sample_weight=weights)[-1].components_, H)
+
+
+def test_compare_and_the_trace() -> None:
+    X, counted, m = data("nan")
+    comparison = compare(X, 3, max_iter=5, engines=["numba", "scikit-learn"], **START, **counted)
+    assert set(comparison.refusals) >= {"apg", "bpp", "cd, scikit-learn"}
+    result = comparison.results["ehals, numba"]
+    expected = divergence(m, result.W @ result.H, 2)
+    assert comparison.traces["ehals, numba"].data_fit[-1] == pytest.approx(expected)
+
+
+def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "X.npy", data("nan")[0])
+    out = tmp_path / "model.npz"
+    assert main(["fit", str(tmp_path / "X.npy"), "-k", "3", "--random-state", "0", "--out", str(out)]) == 2
+    assert "missing='nan'" in capsys.readouterr().err
+    arguments = [
+        "fit",
+        str(tmp_path / "X.npy"),
+        "-k",
+        "3",
+        "--missing",
+        "nan",
+        "--random-state",
+        "0",
+        "--out",
+        str(out),
+    ]
+    assert main(arguments) == 0
+    assert Factorization.load(out).parameters["missing"] == "nan"
+    assert main(["transform", str(out), str(tmp_path / "X.npy"), "--out", str(tmp_path / "W.npy")]) == 0
+    sparse.save_npz(tmp_path / "X.npz", data("not stored")[0])
+    assert main(["fit", str(tmp_path / "X.npz"), "-k", "3", "--missing", "not-stored", "--random-state", "0"]) == 0
+
+
+REFUSED: list[tuple[Any, dict[str, Any], str]] = [
+    (FULL, {"missing": "NaN"}, "missing must be one of 'nan', 'not stored' or None.*Did you mean 'nan'"),
+    (sparse.csr_array(FULL), {"missing": "nan"}, "is for a dense X.*missing='not stored'"),
+    (FULL, {"missing": "not stored"}, "is for a sparse X.*missing='nan'"),
+    (np.full((4, 3), np.nan), {"missing": "nan"}, "no entry that counts"),
+    (sparse.csr_array((4, 3)), {"missing": "not stored"}, "no entry that counts"),
+    (np.where(GONE, np.nan, FULL), {}, "X contains NaN.*missing='nan'"),
+    (np.where(GONE, np.inf, FULL), {"missing": "nan"}, "X contains infinity"),
+    (np.where(GONE, -1.0, FULL), {"missing": "nan"}, "Negative values"),
+    (np.where(GONE, -1.0, FULL), {"weights": WEIGHTS}, "Negative values"),
+    (np.where(GONE, np.inf, FULL), {"weights": WEIGHTS}, "X contains infinity"),
+    (FULL, {"weights": -WEIGHTS}, "input weights"),
+    (FULL, {"weights": np.where(GONE, np.nan, 1)}, "weights contains NaN"),
+    (FULL, {"weights": 0 * WEIGHTS}, "weights are all zero"),
+    (FULL, {"weights": np.ones(3)}, r"weights must have X's shape, \(40, 30\), or one value for each of the 40 rows"),
+    (sparse.csr_array(FULL), {"weights": WEIGHTS}, "whose zeros count must be sparse too"),
+    (data("not stored")[0], {"missing": "not stored", "solver": "ehals"}, "not all entries count.*ccd"),
+    (data("nan")[0], {"missing": "nan", "solver": "bpp"}, "'bpp' does not handle missing.*ccd"),
+    (np.where(GONE, 0, FULL), {"beta_loss": 0, "weights": np.ones(FULL.shape)}, "X contains zeros"),
+]
+
+
+@pytest.mark.parametrize(("X", "kwargs", "message"), REFUSED)
+def test_refusals(X: Any, kwargs: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fit(X, 3, **kwargs)
+
+
+def test_scikit_learns_signature_stays() -> None:
+    with pytest.raises(TypeError, match="missing"):
+        non_negative_factorization(FULL, n_components=3, missing="nan")  # type: ignore[call-arg]
+
+
+# --- parts that stay -----------------------------------------------------------------------------------------------
+
+KNOWN = np.random.default_rng(5).gamma(2, 1, (2, 30))
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("solver", ["auto", "cd", "ehals", "ccd", "mu", "mm", "mue"])
+@pytest.mark.parametrize("beta", [2.0, 1.0])
+def test_known_components_stay(layout: Any, solver: str, beta: float) -> None:
+    if beta == 1 and solver in ("cd", "ehals"):
+        pytest.skip("not for this loss")
+    X = layout(np.where(GONE, 0, FULL))
+    results = [
+        fit(X, 4, H=KNOWN, fixed_H=[0, 1], engine=engine, trace=True, **options(solver, beta, **PENALTY))
+        for engine in ("numba", "reference")
+    ]
+    assert np.array_equal(results[0].H[:2], KNOWN)
+    np.testing.assert_allclose(results[0].W, results[1].W, rtol=1e-7, atol=1e-9)
+    trace = results[0].trace
+    assert trace is not None
+    if solver in ("cd", "ehals", "ccd", "mm"):
+        assert np.diff(trace.objective).max() <= 1e-12 * trace.objective[0]
+
+
+@pytest.mark.parametrize("kind", ["nan", "not stored", None])
+@pytest.mark.parametrize("solver", ["ccd", "mu", "mm", "mue"])
+def test_masks_stay(kind: str | None, solver: str) -> None:
+    X, counted = (FULL, {}) if kind is None else data(kind)[:2]
+    mask = np.random.default_rng(2).random((40, 3)) < 0.3
+    W = np.random.default_rng(3).random((40, 3))
+    beta = 1.0 if solver == "ccd" else 2.0
+    results = [
+        fit(X, 3, W=W, fixed_W=mask, engine=engine, trace=True, **options(solver, beta), **counted)
+        for engine in ("numba", "reference")
+    ]
+    assert np.array_equal(results[0].W[mask], W[mask])
+    assert (results[0].W[~mask] != W[~mask]).all()
+    np.testing.assert_allclose(results[0].W, results[1].W, rtol=1e-7, atol=1e-9)
+    trace = results[0].trace
+    assert trace is not None
+    if solver != "mue":
+        assert np.diff(trace.objective).max() <= 1e-12 * trace.objective[0]
+    halves = [
+        step.W.copy() for step in iterate(X, 3, W=W, fixed_W=mask, every="half", **options(solver, beta), **counted)
+    ]
+    np.testing.assert_allclose(halves[-1], results[0].W, rtol=1e-10)
+
+
+def test_zeros_by_design_and_residual() -> None:
+    mask = np.zeros((3, 30), bool)
+    mask[0, :15] = True
+    result = fit(FULL, 3, H=np.zeros((3, 30)), fixed_H=mask, solver="mu", tol=1e-4, max_iter=5000, **START)
+    assert (result.H[0, :15] == 0).all()
+    assert (result.H[0, 15:] > 0).any()
+    assert result.kkt <= 1e-4  # entries that stay do not count in it
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"fixed_H": [0]}, "fixed_H needs H"),
+        ({"fixed_H": [3], "H": KNOWN}, "a list of components below 3"),
+        ({"fixed_H": [-1], "H": KNOWN}, "a list of components below 3"),
+        ({"fixed_H": np.ones((2, 2), bool), "H": KNOWN}, r"Found a mask of shape \(2, 2\)"),
+        ({"fixed_H": [0], "H": KNOWN}, r"H must have the shape \(3, 30\), or \(1, 30\) with a list"),
+        ({"fixed_H": [0], "H": KNOWN, "update_H": False}, "leave fixed_H out"),
+        ({"fixed_H": [0, 1], "H": KNOWN, "solver": "bpp"}, "'bpp' does not handle"),
+    ],
+)
+def test_refusals_of_parts(kwargs: dict[str, Any], message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        fit(FULL, 3, **kwargs)
+
+
+def test_inputs_are_unchanged() -> None:
+    for kind in KINDS:
+        X, counted, _ = data(kind)
+        before = pickle.dumps((X, counted))
+        fit(X, 3, **options("mu", 1), **counted)
+        assert pickle.dumps((X, counted)) == before
