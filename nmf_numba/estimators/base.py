@@ -75,12 +75,15 @@ class Factorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     @staticmethod
     def _weights(sample_weight: Any) -> Any:
         """Return the weights of samples, after a check that they are not those of entries."""
-        if sample_weight is not None and np.ndim(sample_weight) != 1:
+        if sample_weight is None:
+            return None
+        weights = np.asarray(sample_weight)
+        if weights.ndim != 1:
             raise ValueError(
-                f"sample_weight must be 1-D, a number for each sample. Found shape {np.shape(sample_weight)}. For a "
-                "weight for each entry of X use nmf_numba.fit(X, ..., weights=...)."
+                f"sample_weight must be 1-D, a number for each sample. Found shape {weights.shape}. For a weight for "
+                "each entry of X use nmf_numba.fit(X, ..., weights=...)."
             )
-        return sample_weight
+        return weights
 
     def _fit(self, X: Any, W: Any, H: Any, weights: Any) -> Float:
         raise NotImplementedError

@@ -62,9 +62,9 @@ class HALS(RowPassSolver):
     ----------
     shuffle : bool, default False
         Update the components in a random order, a new one for each half of an iteration.
-    sweeps : int >= 1 or None, default 1
-        How often all components of W are updated before H is, and those of H before W is. None: 2 for a CSR; for a
-        dense X n_features / (2 n_components), but from 4 to 8. The violation is that of the first sweep.
+    sweeps : int >= 1, default 1
+        How often all components of W are updated before H is, and those of H before W is. The violation is that of the
+        first sweep.
     extrapolation : float from 0 to 1, default 0
         How far each half goes beyond its last sweep, in multiples of the change by its sweeps. A row goes there only
         if the objective is then lower than before the sweeps. If H stays, W does not go beyond its sweeps.
@@ -88,7 +88,7 @@ class HALS(RowPassSolver):
     """
 
     shuffle: bool = False
-    sweeps: int | None = 1
+    sweeps: int = 1
     extrapolation: float = 0.0
 
     name = "cd"
@@ -102,8 +102,7 @@ class HALS(RowPassSolver):
     stopping = "violation"
 
     def __post_init__(self) -> None:
-        if self.sweeps is not None:
-            validation.check_integer("sweeps", self.sweeps, low=1, accepted="an integer >= 1, or None")
+        validation.check_integer("sweeps", self.sweeps, low=1, accepted="an integer >= 1")
         accepted = "a number from 0 to 1"
         validation.check_number("extrapolation", self.extrapolation, low=0, high=1, accepted=accepted)
 
@@ -138,21 +137,14 @@ class HALS(RowPassSolver):
         order = np.asarray(state.rng.permutation(n_components), np.int64) if self.shuffle else _in_turn(n_components)
         return order if fixed is None else order[~fixed[0, order]]
 
-    def _sweeps(self, problem: Problem, Ht: Float) -> tuple[int, float]:
-        """Return how often to sweep, and how far beyond: not at all for an H that stays, since W then has a minimum.
-
-        The number must not depend on the rows of X at hand: any split of them gives the same W.
-        """
-        extrapolation = float(self.extrapolation) if problem.update_H else 0.0
-        if self.sweeps is not None:
-            return int(self.sweeps), extrapolation
-        n_features, n_components = Ht.shape
-        return 2 if problem.layout == "csr" else max(4, min(8, n_features // (2 * n_components))), extrapolation
+    def _sweeps(self, problem: Problem) -> tuple[int, float]:
+        """Return how often to sweep, and how far beyond: not at all for an H that stays, since W then has a minimum."""
+        return int(self.sweeps), float(self.extrapolation) if problem.update_H else 0.0
 
     def row_pass(self, problem: Problem, state: State) -> Sums:
         """Sweep W; the sums are H's cross X'W and gram W'W, without penalties."""
         twin, order = self.functions(problem), self._order(state, problem.fixed_W)
-        sweeps = self._sweeps(problem, state.Ht)
+        sweeps = self._sweeps(problem)
         if isinstance(state, HALSState) and state.cross is not None:
             return Sums(twin.update(state.W, state.gram, state.cross, problem.l1_W, order, sweeps), ())
         row_pass = twin.row_pass_dense if problem.layout == "dense" else twin.row_pass_csr
@@ -173,7 +165,7 @@ class HALS(RowPassSolver):
         largest = _largest_weight(problem)
         if problem.l2_H:
             gram = gram + np.diag(np.full(len(gram), problem.l2_H / largest, gram.dtype))
-        more = problem.l1_H / largest, self._order(state, problem.fixed_H), self._sweeps(problem, state.Ht)
+        more = problem.l1_H / largest, self._order(state, problem.fixed_H), self._sweeps(problem)
         with kept(state.Ht, problem.without_entries[1] if problem.observed else None):
             return float(self.functions(problem).update(state.Ht, gram, cross, *more))
 
@@ -202,7 +194,7 @@ class HALS(RowPassSolver):
 class AcceleratedHALS(HALS):
     """HALS with several sweeps of a factor before the other is updated (Gillis and Glineur 2012)."""
 
-    sweeps: int | None = None
+    sweeps: int = 5
 
     name = "ahals"
     title = "HALS with inner sweeps"
@@ -212,7 +204,7 @@ class AcceleratedHALS(HALS):
 class ExtrapolatedHALS(AcceleratedHALS):
     """HALS with inner sweeps, and extrapolation beyond them (after Ang and Gillis 2019)."""
 
-    extrapolation: float = 0.7
+    extrapolation: float = 0.8
 
     name = "ehals"
     title = "HALS with inner sweeps and extrapolation"
