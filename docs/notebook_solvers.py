@@ -28,7 +28,9 @@ class LineSearch(Solver):
     title = "Projected gradient with a line search"
 
     def supports(self, problem):
-        return None if problem.beta == 2 else f"beta_loss = {problem.beta}, only 'frobenius'. Use solver='mu'."
+        if problem.beta != 2:
+            return f"beta_loss = {problem.beta}, only 'frobenius'. Use solver='mu'."
+        return super().supports(problem)
 
     def descends(self, problem):
         return problem.beta == 2  # a step that raises the objective is rejected
@@ -63,7 +65,7 @@ class ActiveSet(AlternatingSolver):
     def supports(self, problem):
         penalties = problem.l1_W, problem.l1_H, problem.l2_W, problem.l2_H
         if problem.beta == 2 and problem.layout == "dense" and not any(penalties):
-            return None
+            return super().supports(problem)
         return "a sparse X, penalties or a loss other than 'frobenius'. Use solver='cd' or 'mu'."
 
     def renew(self, problem, W, Ht, state):

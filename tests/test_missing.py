@@ -383,7 +383,7 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (FULL, {"weights": np.ones(3)}, r"weights must have X's shape, \(40, 30\), or one value for each of the 40 rows"),
     (sparse.csr_array(FULL), {"weights": WEIGHTS}, "whose zeros count must be sparse too"),
     (data("not stored")[0], {"missing": "not stored", "solver": "ehals"}, "not all entries count.*ccd"),
-    (data("nan")[0], {"missing": "nan", "solver": "bpp"}, "'bpp' does not handle missing.*ccd"),
+    (data("nan")[0], {"missing": "nan", "solver": "bpp"}, "'bpp' does not handle missing.*mu"),
     (np.where(GONE, 0, FULL), {"beta_loss": 0, "weights": np.ones(FULL.shape)}, "X contains zeros"),
 ]
 

@@ -32,7 +32,9 @@ class ProjectedGradient(RowPassSolver):
 
     def supports(self, problem: Problem) -> str | None:
         """Only the Frobenius loss has the same curvature everywhere."""
-        return None if problem.beta == 2 else f"beta_loss = {problem.beta}, only 'frobenius'. Use solver='mu'."
+        if problem.beta != 2:
+            return f"beta_loss = {problem.beta}, only 'frobenius'. Use solver='mu'."
+        return super().supports(problem)
 
     def descends(self, problem: Problem) -> bool:
         """Each step minimises a function that lies above the objective."""

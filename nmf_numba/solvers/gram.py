@@ -40,9 +40,7 @@ class GramSolver(AlternatingSolver):
         """Only the Frobenius loss has the same curvature everywhere."""
         if problem.beta != 2:
             return f"beta_loss = {problem.beta}, only 'frobenius'. Use solver='mu'."
-        if problem.observed or problem.fixed_W is not None or problem.fixed_H is not None:
-            return "missing entries, weights, and entries that stay. Use solver='ccd', or 'ehals' for a dense X."
-        return None
+        return super().supports(problem)
 
     def descends(self, problem: Problem) -> bool:
         """No row's update raises the objective: proven in the notes of each."""

@@ -135,7 +135,12 @@ class Solver(abc.ABC):
         return State(W, Ht, rng)
 
     def supports(self, problem: Problem) -> str | None:
-        """Return None, or why this solver can't solve the problem and what to use instead."""
+        """Return None, or why this solver can't solve the problem and what to use instead.
+
+        A solver that does not say otherwise takes all of X alike and updates all of W and H.
+        """
+        if problem.observed or problem.fixed_W is not None or problem.fixed_H is not None:
+            return "missing entries, weights, and entries that stay. Use solver='mu'."
         return None
 
     def descends(self, problem: Problem) -> bool:
