@@ -185,7 +185,8 @@ def sklearn_ms(case, start, solver, options):
 
     short = fit(1)
     more = 2 if options.quick else int(np.clip(2 / max(fit(2) - short, 1e-4), 2, 200))
-    return 1000 * statistics.median((fit(1 + more) - fit(1)) / more for _ in range(1 if options.quick else 3))
+    ms = 1000 * statistics.median((fit(1 + more) - fit(1)) / more for _ in range(1 if options.quick else 3))
+    return max(ms, 1e-3)  # of few iterations it may come out negative
 
 
 def aim_of(rows, best):
@@ -300,6 +301,7 @@ def figure(rows):
         zip(drawn.subplots(n_lines, n_columns, squeeze=False).flat, names, strict=False)
     ):
         latest = 0.0
+        axes.set(xscale="log", yscale="log", title=name)
         for solver, runs in CURVES[name].items():
             colour, dashes = STYLES[solver]
             times = np.geomspace(1e-4, max(run[-1, 0] for run in runs) + 2e-4, 200)
@@ -308,7 +310,7 @@ def figure(rows):
             axes.plot(times, middle, color=colour, linestyle=dashes, label=solver.replace("sk", "scikit-learn"), lw=1.8)
             axes.fill_between(times, gaps.min(axis=0), gaps.max(axis=0), color=colour, alpha=0.12, lw=0)
             latest = max(latest, times[np.argmax(middle <= SHOWN)] if (middle <= SHOWN).any() else times[-1])
-        axes.set(xscale="log", yscale="log", xlim=(latest / 1e4, latest * 1.5), ylim=(SHOWN, 10), title=name)
+        axes.set(xlim=(latest / 1e4, latest * 1.5), ylim=(SHOWN, 10))
         axes.set_xlabel("seconds")
         if place % n_columns == 0:
             axes.set_ylabel("objective above the best, as a share of it")

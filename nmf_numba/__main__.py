@@ -343,10 +343,12 @@ class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, and what may have been meant."""
 
     commands: Mapping[str, argparse.ArgumentParser] = {}  # of the parser of all commands
+    given: Sequence[str] = ()  # what it is to parse
 
     def error(self, message: str) -> NoReturn:
         """Raise what `main` reports."""
-        known = [*self.commands, *re.findall(r"--[\w-]+", "".join(c.format_help() for c in self.commands.values()))]
+        command = next((self.commands[word] for word in self.given if word in self.commands), self)
+        known = [*self.commands, *re.findall(r"--[\w-]+", command.format_help())]
         wrong = re.search(r"unrecognized arguments: (--[\w-]+)|invalid choice: '(\w+)'", message)
         hint = validation.did_you_mean(wrong[1] or wrong[2], known) if wrong else ""
         raise ValueError(f"{message}.{hint} See {self.prog} --help")
@@ -552,7 +554,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             if not sys.warnoptions:
                 for category in (UserWarning, RuntimeWarning, FutureWarning):
                     warnings.simplefilter("once", category)
-            arguments = make_parser().parse_args(argv)
+            parser = make_parser()
+            parser.given = sys.argv[1:] if argv is None else argv
+            arguments = parser.parse_args(argv)
             arguments.command(arguments)
         print(end="", flush=True)
         status, problem = OK, ""
