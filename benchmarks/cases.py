@@ -32,7 +32,8 @@ def loss_name(beta):
 def with_start(X, k):
     """X, and W and H to start from, the same at every call."""
     rng = np.random.default_rng(1)
-    scale = np.sqrt(X.mean() / k)
+    mean = X.mean()
+    scale = np.sqrt((np.nanmean(X[:1000]) if np.isnan(mean) else mean) / k)
     W = scale * rng.gamma(4.0, 0.25, (X.shape[0], k))
     H = scale * rng.gamma(4.0, 0.25, (k, X.shape[1]))
     return X, W.astype(X.dtype), H.astype(X.dtype)

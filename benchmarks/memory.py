@@ -14,7 +14,8 @@ from benchmarks.cases import loss_name, with_start
 TITLE = """Memory (MB = 2**20 bytes) that a fit holds at its peak beyond X, W, H and the result.
 allowed: dense, 5 % of X and 32 MB; CSR, 64 MB and twice the larger of W and H.
 Kernels are loaded before, and BLAS (NumPy's and SciPy's) has the working memory that it takes once and keeps.
-W and H to start from are there before too, unless a name ends with another start; mu evaluates the objective once."""
+W and H to start from are there before too, unless a name ends with another start; mu evaluates the objective once.
+missing: a third of X is NaN, or what a CSR does not store is missing."""
 
 COLUMNS = (
     ("case", "case", "<62"),
@@ -66,6 +67,12 @@ CASES = (
     ("csr", "float64", 2000, 100000, "cd", 2.0, 50, "custom"),
     ("csr", "float64", 2000, 100000, "mu", 1.0, 50, "custom"),
     ("csr", "float64", 2000, 100000, "mu", 0.5, 50, "custom"),
+    ("dense, missing", "float64", 10000, 1000, "ehals", 2.0, 20, "custom"),
+    ("dense, missing", "float64", 10000, 1000, "ehals", 2.0, 20, "nndsvda"),
+    ("dense, missing", "float64", 10000, 1000, "mu", 1.0, 20, "custom"),
+    ("dense, missing", "float32", 1000, 20000, "mu", 0.5, 50, "random"),
+    ("csr, missing", "float64", 20000, 5000, "ccd", 2.0, 20, "custom"),
+    ("csr, missing", "float64", 20000, 5000, "mu", 0.5, 20, "custom"),
 )
 QUICK = (
     ("dense", "float64", 1500, 1000, "cd", 2.0, 20, "custom"),
@@ -102,9 +109,11 @@ def available_threads():
 def make_X(layout, dtype, n_samples, n_features, density=DENSITY):
     """Positive entries, or a CSR with as many in every row. Nothing larger than X is made on the way."""
     rng = np.random.default_rng(0)
-    if layout == "dense":
+    if layout.startswith("dense"):
         X = rng.random((n_samples, n_features), dtype=dtype)
         X += 0.5
+        if "missing" in layout:
+            X[:, ::3] = np.nan
         return X
     per_row = max(1, int(density * n_features))
     index_type = np.int64 if "int64" in layout else np.int32
@@ -128,6 +137,12 @@ def measure(library, layout, dtype, n_samples, n_features, solver, beta, k, init
     def factorize(X, W, H):
         options = {"solver": solver, "beta_loss": beta, "max_iter": 3, "random_state": 0}
         start = {"init": init} | ({"W": W, "H": H} if init == "custom" else {})
+        if "missing" in layout:
+            from nmf_numba import fit  # noqa: PLC0415
+
+            missing = "nan" if layout.startswith("dense") else "not stored"
+            result = fit(X, H.shape[0], missing=missing, **start, **options)
+            return result.W, result.H
         return non_negative_factorization(X, n_components=H.shape[0], **start, **options)
 
     factorize(*with_start(make_X(layout, dtype, 4, 4, 0.5), 2))  # loads the kernels for one chunk
@@ -141,7 +156,7 @@ def measure(library, layout, dtype, n_samples, n_features, solver, beta, k, init
     before = status("VmRSS")
     result = factorize(X, W, H)[:2]
     extra = status("VmHWM") - before - sum(factor.nbytes for factor in result)
-    size = X.nbytes if layout == "dense" else X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
+    size = X.nbytes if layout.startswith("dense") else X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
     return {"extra": extra, "X": size, "W": W.nbytes, "H": H.nbytes, "threads": available_threads()}
 
 
@@ -154,8 +169,10 @@ def rows(options):
             names = ("layout", "dtype", "n_samples", "n_features", "solver", "beta", "k", "init")
             arguments = dict(zip(names, case, strict=True))
             mine = child.run("memory", library="nmf_numba", **arguments)
-            yours = None if options.quick else child.run("memory", library="sklearn", **arguments)
-            allowed = 0.05 * mine["X"] + 32 * MB if case[0] == "dense" else 64 * MB + 2 * max(mine["W"], mine["H"])
+            theirs = not options.quick and "missing" not in case[0]
+            yours = child.run("memory", library="sklearn", **arguments) if theirs else None
+            is_dense, factor = case[0].startswith("dense"), max(mine["W"], mine["H"])
+            allowed = 0.05 * mine["X"] + 32 * MB if is_dense else 64 * MB + 2 * factor
             yield {
                 "case": name_of(*case),
                 "threads": mine["threads"],
