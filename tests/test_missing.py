@@ -201,6 +201,26 @@ def test_equal_weights_change_nothing(beta: float, solver: str) -> None:
         np.testing.assert_allclose(weighted.W, plain.W, rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.parametrize("beta", [2.0, 1.0, 0.5])
+@pytest.mark.parametrize("by_rows", [False, True])
+@pytest.mark.filterwarnings("ignore:X has no entry that counts")
+def test_weights_of_what_is_stored(beta: float, by_rows: bool) -> None:
+    """Dense or sparse, for a sparse X with missing entries or a dense one with NaN: one problem. Zeros are left out."""
+    weights = np.where(RNG.random(FULL.shape) < 0.2, 0, RNG.uniform(0.5, 2, FULL.shape))
+    weights = np.broadcast_to(weights[:, :1], FULL.shape).copy() if by_rows else weights
+    stored = sparse.csr_array(weights + 1)
+    stored.data -= 1  # with explicit zeros
+    kwargs = options("mu", beta)
+    expected = fit(data("nan")[0], 3, weights=weights, missing="nan", **kwargs)
+    X = data("not stored")[0]
+    for given in (weights, stored, *([weights[:, 0]] if by_rows else [])):
+        found = fit(X, 3, weights=given, missing="not stored", **kwargs)
+        np.testing.assert_allclose(found.W, expected.W, rtol=1e-9, atol=1e-12)
+        assert found.kkt == pytest.approx(expected.kkt)
+    found = fit(data("nan")[0], 3, weights=stored, missing="nan", **kwargs)  # a dense X that becomes sparse
+    np.testing.assert_allclose(found.W, expected.W, rtol=1e-9, atol=1e-12)
+
+
 def test_weights_are_repetitions() -> None:
     """A row of weight 2 is the same row twice, where W starts alike."""
     counts = np.arange(len(FULL)) % 3 + 1
