@@ -27,7 +27,7 @@ def observe(X: Any, missing: object, weights: Any) -> dict[str, Any]:
     if sparse.issparse(given):
         X, given = _on_stored(X, given, is_zero=missing is None)
     elif sparse.issparse(X):
-        given = _at_stored(X, given, missing)
+        X, given = _at_stored(X, given, missing)
     keeps = missing is not None or (sparse.issparse(X) and given is not None)
     return {"X": X, "missing": keeps, "weights": given}
 
@@ -53,7 +53,7 @@ def _check_weights(weights: Any, X: Matrix) -> Any:
         if values.ndim == 1:  # one weight a row
             weights = values.reshape(-1, 1)
     found = validation.check_X(weights, "weights")
-    if found.shape not in (X.shape, (X.shape[0], 1)):
+    if found.shape not in ((X.shape,) if sparse.issparse(found) else (X.shape, (X.shape[0], 1))):
         raise ValueError(
             f"weights must have X's shape, {X.shape}, or one value for each of the {X.shape[0]} rows. "
             f"Found shape {np.shape(weights)}."
@@ -63,8 +63,8 @@ def _check_weights(weights: Any, X: Matrix) -> Any:
     return found.astype(X.dtype)
 
 
-def _at_stored(X: Any, weights: Float, missing: object) -> Float:
-    """Return the dense weights at what X stores."""
+def _at_stored(X: Any, weights: Float, missing: object) -> tuple[Any, Float]:
+    """Return X where dense weights are positive at what it stores, and these weights."""
     if missing is None:
         raise ValueError(
             "weights for a sparse X whose zeros count must be sparse too: what they do not store has the weight zero. "
@@ -72,12 +72,12 @@ def _at_stored(X: Any, weights: Float, missing: object) -> Float:
         )
     rows = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
     stored: Float = weights[rows, 0 if weights.shape[1] == 1 else X.indices]
-    return stored
+    return (X, stored) if stored.all() else _kept(X, rows, X.indices, X.data, stored, stored > 0)
 
 
 def _on_stored(X: Matrix, weights: Any, *, is_zero: bool) -> tuple[Any, Float]:
     """Return X where sparse weights are positive, as a CSR that stores these entries, zeros too; and the weights."""
-    at = weights.tocoo()
+    at = weights.tocoo()  # from a CSR: rows in order
     rows, columns, values = at.row, at.col, at.data
     if sparse.issparse(X):
         x = np.asarray(X[rows, columns]).reshape(-1)
@@ -86,11 +86,16 @@ def _on_stored(X: Matrix, weights: Any, *, is_zero: bool) -> tuple[Any, Float]:
     else:
         x = X[rows, columns]
         counts = (values > 0) & ~np.isnan(x)
-    indptr = np.searchsorted(rows[counts], np.arange(X.shape[0] + 1)).astype(np.int32)  # COO from a CSR: rows in order
+    return _kept(X, rows, columns, x, values, counts)
+
+
+def _kept(X: Matrix, rows: Any, columns: Any, x: Float, weights: Float, counts: Any) -> tuple[Any, Float]:
+    """Return a CSR that stores the entries that count, and their weights."""
+    indptr = np.searchsorted(rows[counts], np.arange(X.shape[0] + 1)).astype(np.int32)
     kept = sparse.csr_array((x[counts].astype(X.dtype), columns[counts].astype(np.int32), indptr), shape=X.shape)
     for array in (kept.data, kept.indices, kept.indptr):
         array.flags.writeable = False
-    return kept, values[counts]
+    return kept, weights[counts]
 
 
 def check_entries(problem: Problem, names: list[str] | None = None) -> None:
