@@ -34,7 +34,9 @@ def choose(problem: Problem) -> Solver:
     that descends, and with exact penalties where the ratio can rise.
     """
     beta = problem.beta
-    for name in ("ehals", "ccd") if beta == 2 else ("ccd",) if beta == 1 and problem.layout == "csr" else ():
+    by_coordinate = beta in (1, 2) and problem.weights is not None  # of a few large weights HALS sees the others late
+    by_coordinate = by_coordinate or (beta == 1 and problem.layout == "csr")
+    for name in ("ccd",) if by_coordinate else ("ehals", "ccd") if beta == 2 else ():
         if SOLVERS[name].supports(problem) is None:
             return SOLVERS[name]
     has_l2 = problem.l2_W > 0 or problem.l2_H > 0
