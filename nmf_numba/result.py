@@ -237,8 +237,8 @@ class Factorization:
         >>> from nmf_numba import fit
         >>> X = np.array([[1.0, 2.0, 3.0], [2.0, 4.0, np.nan], [3.0, 6.0, 9.0]])
         >>> result = fit(X, 1, missing="nan", random_state=0, tol=1e-9)
-        >>> result.predict(1, 2).round(3)
-        np.float64(6.0)
+        >>> round(float(result.predict(1, 2)), 3)
+        6.0
         """
         i, j = positions("rows", rows, self.row_names), positions("columns", columns, self.column_names)
         predicted: Float = np.einsum("...t,...t->...", self.W[i], self.H.T[j])[()]
