@@ -30,8 +30,8 @@ def choose(problem: Problem) -> Solver:
     """Return the solver that `python -m benchmarks convergence` finds fastest for such a problem.
 
     Frobenius: HALS with inner sweeps and extrapolation. Kullback-Leibler: cyclic coordinate descent for a CSR, which
-    visits stored entries only, else extrapolated multiplicative updates, as for every other loss: with exponent 1 where
-    that descends, and with exact penalties where the ratio can rise.
+    visits stored entries only, else extrapolated multiplicative updates, as for every other loss: with exact penalties
+    where the ratio can rise. Not with exponent 1: extrapolated, it oscillates under an L1 penalty.
     """
     beta = problem.beta
     by_coordinate = beta in (1, 2) and problem.weights is not None  # of a few large weights HALS sees the others late
@@ -40,4 +40,4 @@ def choose(problem: Problem) -> Solver:
         if SOLVERS[name].supports(problem) is None:
             return SOLVERS[name]
     has_l2 = problem.l2_W > 0 or problem.l2_H > 0
-    return ExtrapolatedUpdates(exponent=1 if 0 <= beta < 1 and not has_l2 else None, exact=has_l2)
+    return ExtrapolatedUpdates(exact=has_l2)
