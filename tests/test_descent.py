@@ -50,7 +50,7 @@ def make_problem(X: Any, beta: float, penalty: dict[str, float]) -> Problem:
 
 @pytest.mark.parametrize(("beta", "alpha", "l1_ratio"), [(0, 0.01, 1.0), (0, 0.01, 0.0), (1, 1.0, 0.0)])
 def test_what_auto_takes_does_not_oscillate(beta: float, alpha: float, l1_ratio: float) -> None:
-    """With exponent 1 and extrapolation the piano rose 132 times; with L2 added to the ratio the docstrings diverged."""
+    """With exponent 1 the piano rose 132 times; with L2 added to the ratio, the docstrings ended above their start."""
     X = make_piano().X if beta == 0 else load_docstrings().X[::4].toarray()
     steps = iterate(
         X, 8, beta_loss=beta, alpha_W=alpha, l1_ratio=l1_ratio, init="random", random_state=0, tol=0, max_iter=150
