@@ -70,7 +70,7 @@ def sparse_frame(X: Any) -> Any:
 
 
 def with_nan(X: Any) -> Any:
-    """Return a pandas frame with NaN for what it marks as missing, a masked array with NaN under its mask; else X."""
+    """Return X with NaN for what a pandas frame, the mask of an array or None among objects marks as missing."""
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(X, pandas.DataFrame):
         try:
@@ -80,6 +80,13 @@ def with_nan(X: Any) -> Any:
     if isinstance(X, np.ma.MaskedArray):
         masked: Any = X.astype(X.dtype if X.dtype.kind == "f" else np.float64)
         return masked.filled(np.nan)
+    if isinstance(X, (np.ndarray, list, tuple)):
+        try:
+            objects = np.asarray(X)
+        except ValueError:  # rows of several lengths: refused later
+            return X
+        if objects.dtype == object:
+            return np.where(np.frompyfunc(is_missing, 1, 1)(objects).astype(bool), np.nan, objects)
     return X
 
 

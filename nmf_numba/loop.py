@@ -335,6 +335,9 @@ def _with_fixed(problem: Problem, options: Options) -> tuple[Problem, Options]:
         return problem, options
     if options.fixed_H is not None and not options.update_H:
         raise ValueError("update_H=False keeps all of H already: leave fixed_H out.")
+    for name in ("W", "H"):
+        if getattr(options, f"fixed_{name}") is not None and getattr(options, name) is None:
+            raise ValueError(f"fixed_{name} needs {name}, which has the entries that stay.")
     n_components, changes = options.n_components, dict[str, Any]()
     if not isinstance(n_components, numbers.Integral):
         n_components = np.shape(options.H)[0] if options.fixed_H is not None else np.shape(options.W)[-1]
@@ -345,8 +348,6 @@ def _with_fixed(problem: Problem, options: Options) -> tuple[Problem, Options]:
         mask = check_fixed(f"fixed_{name}", fixed, shapes[name], axis)
         if mask is None:
             continue
-        if given is None:
-            raise ValueError(f"fixed_{name} needs {name}, which has the entries that stay.")
         given = check_given(name, given, fixed, shapes[name], axis, problem.X.dtype)
         changes |= {name: given, f"fixed_{name}": mask if name == "W" else np.ascontiguousarray(mask.T)}
     masks = {name: mask for name, mask in changes.items() if name.startswith("fixed")}
@@ -357,8 +358,9 @@ def _free_start(problem: Problem, options: Options) -> tuple[Float, Float]:
     """Return W and H to start from, without a look at what stays."""
     X, solver, init = problem.X, options.solver, options.init
     if init == "custom" or not options.update_H:
+        given_W = options.W if options.update_H or options.fixed_W is None else None  # its fixed entries come later
         W, H, n_components = validation.check_custom(
-            X, options.W, options.H, options.n_components, update_H=options.update_H
+            X, given_W, options.H, options.n_components, update_H=options.update_H
         )
         if W is None:
             W = np.full((X.shape[0], n_components), solver.start_of_W(problem, n_components), X.dtype)

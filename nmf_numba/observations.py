@@ -28,8 +28,12 @@ def observe(X: Any, missing: object, weights: Any) -> dict[str, Any]:
         X, given = _on_stored(X, given, is_zero=missing is None)
     elif sparse.issparse(X):
         X, given = _at_stored(X, given, missing)
-    keeps = missing is not None or (sparse.issparse(X) and given is not None)
-    return {"X": X, "missing": keeps, "weights": given}
+    return {
+        "X": X,
+        "missing": missing is not None or sparse.issparse(X),
+        "weights": given,
+        "largest_weight": float(given.max()),
+    }
 
 
 def _check_layout(X: Any, missing: object) -> None:
@@ -60,7 +64,7 @@ def _check_weights(weights: Any, X: Matrix) -> Any:
         )
     if found.max() == 0:
         raise ValueError("weights are all zero, so no entry of X counts. At least one must be positive.")
-    return found.astype(X.dtype)
+    return found.astype(X.dtype, copy=False)
 
 
 def _at_stored(X: Any, weights: Float, missing: object) -> tuple[Any, Float]:

@@ -66,6 +66,8 @@ class Problem:
     weights : ndarray or None
         m_ij >= 0. For a dense X of its shape, or one row or one column that serve all; for a CSR one for each stored
         entry, and what is not stored is missing. None: 1.
+    largest_weight : float
+        Of the whole X, also in a problem of some of its rows.
     fixed_W, fixed_H : ndarray of bool or None
         Entries that stay as they are at the start; of W's shape, and of H's transposed.
     engine : {'numba', 'reference'}
@@ -86,6 +88,7 @@ class Problem:
     engine: str = "numba"
     missing: bool = False
     weights: NDArray[Any] | None = None
+    largest_weight: float = 1.0
     fixed_W: NDArray[np.bool_] | None = None
     fixed_H: NDArray[np.bool_] | None = None
     layout: str = dataclasses.field(init=False)
@@ -130,6 +133,17 @@ class Problem:
         """X and the weights as arguments of such kernels."""
         none = np.ones((1, 1) if self.layout == "dense" else 0, self.X.dtype)
         return (*self.arrays, none if self.weights is None else self.weights)
+
+    @property
+    def shares(self) -> Float:
+        """The weights of a dense X divided by the largest; made once, and kept."""
+        if "shares" not in self._made:
+            weights = self.observed_arrays[-1]
+            self._made["shares"] = (
+                weights if self.largest_weight == 1 else weights / weights.dtype.type(self.largest_weight)
+            )
+        made: Float = self._made["shares"]
+        return made
 
     def mean(self) -> Any:
         """Return the mean of X, over the entries that count, by their weights."""

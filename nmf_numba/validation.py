@@ -352,7 +352,11 @@ def _refuse_not_finite(found: str, place: str, name: str) -> NoReturn:
     raise ValueError(
         f"{name} contains {found}: {place}. All entries must be finite: fill in what is missing first (impute), or "
         "drop its row or column."
-        + (" Or pass missing='nan' to leave NaN out of the fit, as nmf_numba.fit and NMF do." if found == "NaN" else "")
+        + (
+            " Or pass missing='nan' to leave NaN out of the fit, as nmf_numba.fit and NMF do."
+            if (name, found) == ("X", "NaN")
+            else ""
+        )
     )
 
 

@@ -33,7 +33,7 @@ KINDS = {case.name: case for case in CASES}
 for kind, beta in {(case.kind, case.beta) for case in CASES}:
     for penalty in (L1, L2):
         case = Case(kind, beta, 5, 10, penalty)
-        KINDS[f"{case.name}"] = case
+        KINDS[case.name] = case
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))

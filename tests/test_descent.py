@@ -59,6 +59,14 @@ def test_what_auto_takes_does_not_oscillate(beta: float, alpha: float, l1_ratio:
     assert max(later / earlier for earlier, later in pairwise(objectives)) <= 1 + 1e-12
 
 
+def test_exponent_1_with_l2_below_1_is_refused() -> None:
+    solver = MultiplicativeUpdates(exponent=1)
+    for beta, refused in ((0.0, True), (0.5, True), (1.0, False), (1.5, False)):
+        problem = make_problem(positive("dense", beta), beta, PENALTIES["L2"])
+        assert (solver.supports(problem) is not None) == refused
+        assert solver.supports(make_problem(positive("dense", beta), beta, PENALTIES["L1"])) is None
+
+
 def claims() -> list[Any]:
     """Every solver, loss, penalty and layout for which descent is claimed."""
     found = []

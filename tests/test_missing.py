@@ -480,6 +480,7 @@ def test_zeros_by_design_and_residual() -> None:
     ("kwargs", "message"),
     [
         ({"fixed_H": [0]}, "fixed_H needs H"),
+        ({"fixed_W": [0], "n_components": None}, "fixed_W needs W"),
         ({"fixed_H": [3], "H": KNOWN}, "a list of components below 3"),
         ({"fixed_H": [-1], "H": KNOWN}, "a list of components below 3"),
         ({"fixed_H": np.ones((2, 2), bool), "H": KNOWN}, r"Found a mask of shape \(2, 2\)"),
@@ -490,7 +491,52 @@ def test_zeros_by_design_and_residual() -> None:
 )
 def test_refusals_of_parts(kwargs: dict[str, Any], message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
-        fit(FULL, 3, **kwargs)
+        fit(FULL, **({"n_components": 3} | kwargs))
+
+
+def test_entries_of_W_stay_with_a_given_H() -> None:
+    """And the W that has them is used, so nothing says that it is not."""
+    W, mask = np.full((40, 2), 7.0), np.zeros((40, 2), bool)
+    mask[3] = True
+    result = fit(FULL, H=KNOWN, update_H=False, W=W, fixed_W=mask, solver="mu", tol=1e-3, max_iter=3000)
+    assert (result.W[3] == 7).all()
+    assert (result.W[4] != 7).any()
+
+
+def test_none_among_objects_is_missing() -> None:
+    objects = np.where(GONE, None, FULL).tolist()
+    found = fit(objects, 3, missing="nan", random_state=0)
+    np.testing.assert_array_equal(found.W, fit(data("nan")[0], 3, missing="nan", random_state=0).W)
+    with pytest.raises(ValueError, match="missing='nan'"):
+        fit(objects, 3)
+    with pytest.raises(ValueError, match="W contains NaN") as caught:
+        fit(FULL, 3, W=np.full((40, 3), np.nan), H=np.ones((3, 30)), init="custom")
+    assert "missing='nan'" not in str(caught.value)  # a factor has no missing entries
+
+
+def test_weights_of_some_rows_are_shares_of_the_largest_of_all() -> None:
+    """So a row pass may be split anywhere."""
+    weights = np.where(np.arange(40)[:, None] < 20, 1.0, 5.0) * np.ones(FULL.shape)
+    problem = Problem.scaled(**observe(FULL, None, weights), beta=2.0, alpha_W=0.01, alpha_H=0.0, l1_ratio=0.5)
+    solver, (W, H) = HALS(), initialize(FULL, 3, **START)
+    states = [solver.init(problem, W.copy(), np.ascontiguousarray(H.T)) for _ in range(2)]
+    whole = solver.row_pass(problem, states[0])
+    parts = []
+    for rows in (slice(0, 20), slice(20, 40)):
+        state = solver.init(problem.rows(rows.start, rows.stop), states[1].W[rows], states[1].Ht)
+        parts.append(solver.row_pass(problem.rows(rows.start, rows.stop), state))
+    np.testing.assert_allclose(states[1].W, states[0].W, rtol=1e-12)
+    for a, b in zip((parts[0] + parts[1]).arrays, whole.arrays, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+def test_what_auto_took_is_loaded_again(tmp_path: Path) -> None:
+    result = fit(FULL, 3, beta_loss=1.5, alpha_W=0.1, random_state=0, max_iter=5, tol=0)
+    result.save(tmp_path / "model.npz")
+    loaded = Factorization.load(tmp_path / "model.npz")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        np.testing.assert_array_equal(loaded.transform(FULL), result.transform(FULL))
 
 
 def test_inputs_are_unchanged() -> None:

@@ -27,17 +27,16 @@ SOLVERS: dict[str, Solver] = {
 
 
 def choose(problem: Problem) -> Solver:
-    """Return the solver that `python -m benchmarks convergence` finds fastest for such a problem.
+    """Return the solver that suits such a problem: what solver="auto" takes.
 
     Frobenius: HALS with inner sweeps and extrapolation. Kullback-Leibler: cyclic coordinate descent for a CSR, which
-    visits stored entries only, else extrapolated multiplicative updates, as for every other loss: with exact penalties
-    where the ratio can rise. Not with exponent 1: extrapolated, it oscillates under an L1 penalty.
+    visits stored entries only. Both by coordinate descent if entries have weights: with a few large ones HALS takes
+    short steps for all others. Every other problem: extrapolated multiplicative updates.
     """
     beta = problem.beta
-    by_coordinate = beta in (1, 2) and problem.weights is not None  # of a few large weights HALS sees the others late
-    by_coordinate = by_coordinate or (beta == 1 and problem.layout == "csr")
-    for name in ("ccd",) if by_coordinate else ("ehals", "ccd") if beta == 2 else ():
-        if SOLVERS[name].supports(problem) is None:
-            return SOLVERS[name]
-    has_l2 = problem.l2_W > 0 or problem.l2_H > 0
-    return ExtrapolatedUpdates(exact=has_l2)
+    has_weights, is_csr = problem.weights is not None, problem.layout == "csr"
+    if beta == 1 and (has_weights or is_csr):
+        names = ["ccd"]
+    else:
+        names = (["ccd"] if has_weights else ["ehals", "ccd"]) if beta == 2 else []
+    return next((SOLVERS[name] for name in names if SOLVERS[name].supports(problem) is None), SOLVERS["mue"])

@@ -132,7 +132,7 @@ def visit_observed_row(w, columns, m, Ht, two, H, fixed, penalties, method):
         return visit_row(w, x, H, y, used, penalties, n_sweeps)
     for t in range(len(w)):
         for j in range(n):
-            H[t, j] *= np.sqrt(m[j])
+            H[t, j] *= y[j]
     return visit_row_of_squares(w, x, H, y, used, penalties, n_sweeps)
 
 

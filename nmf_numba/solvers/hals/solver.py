@@ -37,11 +37,6 @@ def _in_turn(n_components: int) -> NDArray[np.int64]:
     return np.arange(n_components, dtype=np.int64)
 
 
-def _largest_weight(problem: Problem) -> float:
-    """Return by what a weighted objective, penalties and all, is divided, so that weights are from 0 to 1."""
-    return 1.0 if problem.weights is None else float(problem.weights.max())
-
-
 @contextlib.contextmanager
 def _without(problem: Problem, state: State) -> Iterator[None]:
     """Set to zero, for a row pass, the rows of W and columns of H of which no entry of X counts: they add nothing."""
@@ -148,9 +143,9 @@ class HALS(RowPassSolver):
         if isinstance(state, HALSState) and state.cross is not None:
             return Sums(twin.update(state.W, state.gram, state.cross, problem.l1_W, order, sweeps), ())
         row_pass = twin.row_pass_dense if problem.layout == "dense" else twin.row_pass_csr
-        arrays, largest = problem.arrays, _largest_weight(problem)
+        arrays, largest = problem.arrays, problem.largest_weight  # by which the whole objective is divided
         if problem.observed:
-            row_pass, arrays = twin.row_pass_filled, (*arrays, problem.observed_arrays[1] / largest)
+            row_pass, arrays = twin.row_pass_filled, (*arrays, problem.shares)
         with _without(problem, state):
             gram, bounds = twin.gram(state.Ht, problem.l2_W / largest), problem.bounds(state.W.shape[1])
             more = gram, problem.l1_W / largest, order, bounds, sweeps
@@ -162,7 +157,7 @@ class HALS(RowPassSolver):
     def update(self, problem: Problem, state: State, sums: Sums) -> float:
         """Sweep Ht by the same function that sweeps W."""
         cross, gram = sums.arrays
-        largest = _largest_weight(problem)
+        largest = problem.largest_weight
         if problem.l2_H:
             gram = gram + np.diag(np.full(len(gram), problem.l2_H / largest, gram.dtype))
         more = problem.l1_H / largest, self._order(state, problem.fixed_H), self._sweeps(problem)

@@ -89,10 +89,14 @@ class MultiplicativeUpdates(RowPassSolver):
             raise ValueError(f"exponent must be 1 or None. Found {self.exponent!r}.")
 
     def supports(self, problem: Problem) -> str | None:
-        """An exponent of 1 is for losses from 0 on."""
-        if self.exponent is None or 0 <= problem.beta <= 2:
+        """An exponent of 1 is for losses from 0 on, below 1 without L2 penalties."""
+        if self.exponent is None or 1 <= problem.beta <= 2:
             return None
-        return f"beta_loss = {problem.beta} with exponent = 1, only 0 <= beta <= 2. Leave out exponent."
+        if not 0 <= problem.beta <= 2:
+            return f"beta_loss = {problem.beta} with exponent = 1, only 0 <= beta <= 2. Leave out exponent."
+        if problem.l2_W > 0 or problem.l2_H > 0:
+            return "an L2 penalty with exponent = 1 and beta_loss < 1: the objective can explode. Leave out exponent."
+        return None
 
     def descends(self, problem: Problem) -> bool:
         """No L2 penalty, or beta <= 0, or beta >= 2, or exact; near zero the floors can break it."""
@@ -260,8 +264,12 @@ class ExactUpdates(MultiplicativeUpdates):
 
 @dataclasses.dataclass(frozen=True)
 class ExtrapolatedUpdates(MultiplicativeUpdates):
-    """Multiplicative updates from where the last move points (after Hien, Leplat and Gillis 2024)."""
+    """Multiplicative updates from where the last move points (after Hien, Leplat and Gillis 2024).
 
+    Penalties exactly: with L2 in the ratio, extrapolation can diverge.
+    """
+
+    exact: bool = True
     extrapolation: bool = True
 
     name = "mue"
