@@ -70,9 +70,11 @@ def _check_weights(weights: Any, X: Matrix) -> Any:
 def _at_stored(X: Any, weights: Float, missing: object) -> tuple[Any, Float]:
     """Return X where dense weights are positive at what it stores, and these weights."""
     if missing is None:
+        way_out = "" if weights.shape[1] == 1 < X.shape[1] else "scipy.sparse.csr_array(weights), "
         raise ValueError(
-            "weights for a sparse X whose zeros count must be sparse too: what they do not store has the weight zero. "
-            "Found a dense array. Pass scipy.sparse.csr_array(weights), missing='not stored', or X.toarray()."
+            "weights for a sparse X whose zeros count must be a sparse matrix of X's shape: what it does not store has "
+            f"the weight zero. Found a dense array. Pass {way_out}missing='not stored' if what X does not store is "
+            "missing, or X.toarray()."
         )
     rows = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
     stored: Float = weights[rows, 0 if weights.shape[1] == 1 else X.indices]

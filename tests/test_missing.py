@@ -401,7 +401,12 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (FULL, {"weights": np.where(GONE, np.nan, 1)}, "weights contains NaN"),
     (FULL, {"weights": 0 * WEIGHTS}, "weights are all zero"),
     (FULL, {"weights": np.ones(3)}, r"weights must have X's shape, \(40, 30\), or one value for each of the 40 rows"),
-    (sparse.csr_array(FULL), {"weights": WEIGHTS}, "whose zeros count must be sparse too"),
+    (
+        sparse.csr_array(FULL),
+        {"weights": WEIGHTS},
+        "whose zeros count must be a sparse matrix.*csr_array\\(weights\\), missing=",
+    ),
+    (sparse.csr_array(FULL), {"weights": WEIGHTS[:, 1] + 1}, "Found a dense array. Pass missing='not stored'"),
     (data("not stored")[0], {"missing": "not stored", "solver": "ehals"}, "not all entries count.*ccd"),
     (data("nan")[0], {"missing": "nan", "solver": "bpp"}, "'bpp' does not handle missing.*mu"),
     (np.where(GONE, 0, FULL), {"beta_loss": 0, "weights": np.ones(FULL.shape)}, "X contains zeros"),

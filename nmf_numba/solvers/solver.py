@@ -140,7 +140,7 @@ class Solver(abc.ABC):
         A solver that does not say otherwise takes all of X alike and updates all of W and H.
         """
         if problem.observed or problem.fixed_W is not None or problem.fixed_H is not None:
-            return "missing entries, weights, and entries that stay. Use solver='mu'."
+            return "missing entries, weights or entries that stay. Use solver='mu'."
         return None
 
     def descends(self, problem: Problem) -> bool:
