@@ -453,7 +453,7 @@ verbose, shuffle, engine, n_threads, max_time, callback, resume, stopping, missi
     --------
     >>> from nmf_numba import iterate
     >>> X = [[1.0, 2.0, 3.0], [2.0, 4.0, 7.0], [1.0, 0.0, 1.0]]
-    >>> for step in iterate(X, 1, engine="reference", init="random", max_iter=3, random_state=0):
+    >>> for step in iterate(X, 1, solver="cd", engine="reference", init="random", max_iter=3, random_state=0):
     ...     print(step.n_iter, f"{step.objective().total:.4f}", step.stop_reason)
     0 64.2618 None
     1 0.7479 None

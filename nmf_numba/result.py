@@ -93,7 +93,7 @@ class Factorization:
     >>> X = load_digits().X
     >>> result = fit(X[:1000], 10, init="random", random_state=0)
     >>> result
-    Factorization of 1000 x 64 into 10 components: relative error 0.3204, 100 iterations, the stopping rule was met
+    Factorization of 1000 x 64 into 10 components: relative error 0.3241, 40 iterations, the stopping rule was met
     >>> W_new = result.transform(X[1000:])
     >>> W_new.shape
     (797, 10)
