@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from scipy import sparse
 
 from nmf_numba import validation
 from nmf_numba.animation import Animation, animate
+from nmf_numba.solvers import SOLVERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Animation",
     "animate",
+    "line_styles",
     "plot_activations",
     "plot_components",
     "plot_convergence",
@@ -35,9 +38,12 @@ __all__ = [
     "plot_terms",
 ]
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")  # Okabe and Ito
+COLOURS = (  # Okabe and Ito's; then two of Brewer's, so that there is one for each solver
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#8C510A", "#999999",
+)  # fmt: skip
+PALE = COLOURS[6]  # of areas
 DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)), (0, (9, 2, 2, 2, 2, 2)))
-MARKERS = "os^Dv*X"
+MARKERS = "os^Dv*XPd"
 RANGE = 50.0  # dB that are shown below the maximum
 X_LABELS = {"iteration": "iteration", "seconds": "time of solver steps (s)"}
 UNIT = "(unit of X to the power beta)"
@@ -211,6 +217,57 @@ def plot_activations(
     return ax
 
 
+def line_styles(names: Iterable[Any]) -> list[dict[str, Any]]:
+    """Return a colour, dashes and a marker for the line of each run: the same for the same solver in every figure.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Of the runs. One that begins with the name of a solver, such as 'cd' or 'mu, CSR', has this solver's style; the
+        next runs of the same solver have its colour and other dashes and markers. All other runs have the colours that
+        no solver among them has, in order.
+
+    Returns
+    -------
+    list of dict
+        With the keywords color, linestyle, marker and markersize of `matplotlib.axes.Axes.plot`.
+
+    Raises
+    ------
+    TypeError
+        `names` is one string, not several.
+
+    Examples
+    --------
+    >>> from nmf_numba.plotting import line_styles
+    >>> cd, mu, mu_too, other = line_styles(["cd", "mu, dense", "mu, CSR", "what a friend wrote"])
+    >>> cd["color"] == line_styles(["cd, ten starts"])[0]["color"], mu["color"] == mu_too["color"]
+    (True, True)
+    >>> mu["marker"] == mu_too["marker"], len({style["color"] for style in (cd, mu, other)})
+    (False, 3)
+    """
+    if isinstance(names, str):
+        raise TypeError(f"names must be a list of strings. Found the string {names!r}. Pass [{names!r}].")
+    solvers = list(SOLVERS)
+    first_words = [str(name).replace(",", " ").split(" ")[0] for name in names]
+    numbers = [solvers.index(word) if word in solvers else None for word in first_words]
+    others = itertools.cycle([n for n in range(len(COLOURS)) if n not in numbers] or range(len(COLOURS)))
+    styles, times_seen = [], Counter[int]()
+    for number in numbers:
+        own = next(others) if number is None else number
+        turn = own + times_seen[own]
+        times_seen[own] += 1
+        styles.append(
+            {
+                "color": COLOURS[own % len(COLOURS)],
+                "linestyle": DASHES[turn % len(DASHES)],
+                "marker": MARKERS[turn % len(MARKERS)],
+                "markersize": 5,
+            }
+        )
+    return styles
+
+
 def plot_convergence(
     traces: Trace | Mapping[str, Trace],
     x: str = "iteration",
@@ -220,6 +277,9 @@ def plot_convergence(
     ax: Axes | None = None,
 ) -> Axes:
     """Return an Axes with the regularised objective of each run, on a logarithmic scale, one line for each.
+
+    A run whose name begins with that of a solver, such as 'cd' or 'mu, CSR', is drawn in the solver's colour: see
+    `line_styles`.
 
     Parameters
     ----------
@@ -280,16 +340,14 @@ def plot_convergence(
     logarithmic = any((y[np.isfinite(y)] > 0).any() for _, y in runs)
 
     ax = _axes(ax, 6, 4)
-    for number, (label, (at, y)) in enumerate(itertools.zip_longest(labels, runs)):
+    lines = zip(labels or [None], runs, line_styles(labels or [""]), strict=True)
+    for number, (label, (at, y), style) in enumerate(lines):
         shown = np.isfinite(y) & (y > 0) if logarithmic else np.isfinite(y)
         ax.plot(
             at[shown],
             y[shown],
             label=label,
-            color=COLOURS[number % len(COLOURS)],
-            linestyle=DASHES[number % len(DASHES)],
-            marker=MARKERS[number % len(MARKERS)],
-            markersize=5,
+            **style,
             markevery=(0.03 * number, 0.2) if shown.sum() > 10 else None,  # a share of the diagonal: markers stay apart
         )
     ax.set_yscale("log" if logarithmic else "linear")
@@ -520,7 +578,7 @@ def _plot_curves(
     shelves = -step * np.arange(len(relative))
     curves = RANGE + 10 * np.log10(np.maximum(relative, 10 ** (-RANGE / 10))) if decibels else relative
     for curve, shelf in zip(curves, shelves, strict=True):
-        ax.fill_between(x, shelf, shelf + curve, color=COLOURS[-1], alpha=0.5, linewidth=0)
+        ax.fill_between(x, shelf, shelf + curve, color=PALE, alpha=0.5, linewidth=0)
         ax.plot(x, shelf + curve, color="0.15", linewidth=0.9)
     ax.set_yticks(shelves, labels)
     ax.set_ylim(shelves[-1] - 0.1 * height, step + 0.1 * height)
@@ -551,7 +609,7 @@ def _plot_words(
         ax.text(left, top, labels[t], weight="bold", va="center")
         for place, feature in enumerate(np.argsort(-row, kind="stable")[:n_words], start=1):
             if row[feature] > 0:
-                ax.barh(top + place, row[feature], left=left, height=0.85, color=COLOURS[-1], alpha=0.5)
+                ax.barh(top + place, row[feature], left=left, height=0.85, color=PALE, alpha=0.5)
                 ax.text(left + 0.02, top + place, words[feature], va="center", fontsize="small")
     ax.set_xlim(-0.05, 1.1 * columns)
     ax.set_ylim((n_words + 2) * rows - 1, -1)

@@ -20,12 +20,14 @@ from nmf_numba import Objective, Trace
 from nmf_numba.plotting import (
     COLOURS,
     PIXELS,
+    line_styles,
     plot_activations,
     plot_components,
     plot_convergence,
     plot_factorization,
     plot_terms,
 )
+from nmf_numba.solvers import SOLVERS
 
 
 def drawn(ax: Axes) -> bytes:
@@ -165,6 +167,21 @@ def test_each_run_has_its_own_colour_dash_and_marker() -> None:
     np.testing.assert_array_equal(ax.lines[3].get_xdata(), [0, 1, 2])
     np.testing.assert_array_equal(ax.lines[3].get_ydata(), [9, 3, 4])
     drawn(ax)
+
+
+def test_a_solver_has_its_own_style_wherever_it_stands() -> None:
+    own = {name: style for name, style in zip(SOLVERS, line_styles(SOLVERS), strict=True)}
+    assert len({style["color"] for style in own.values()}) == len(SOLVERS)
+    ax = plot_convergence({name: trace_of(9, 3) for name in reversed(SOLVERS)})
+    assert [line.get_color() for line in ax.lines] == [own[name]["color"] for name in reversed(SOLVERS)]
+    for name, style in own.items():
+        other, again, first = line_styles(["a friend's", f"{name}, CSR", f"{name}"])
+        assert again == style and other["color"] != style["color"]
+        assert first["color"] == style["color"]
+        assert first["marker"] != style["marker"] and first["linestyle"] != style["linestyle"]
+    assert len({style["color"] for style in line_styles([*SOLVERS, "one more"])}) == len(SOLVERS)  # no colour is left
+    with pytest.raises(TypeError, match=r"Pass \['cd'\]"):
+        line_styles("cd")
 
 
 def test_a_single_run_is_regularised_against_seconds() -> None:
