@@ -4,13 +4,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import convergence, denormals, estimators, growth, mapped, memory, speed, startup, trace
+from benchmarks import convergence, denormals, estimators, growth, mapped, memory, missing, speed, startup, trace
 from benchmarks.options import make_options
 from benchmarks.report import header, line, write_csv, write_figure, write_table
 
 PARTS = {
     "speed": speed,
     "convergence": convergence,
+    "missing": missing,
     "estimators": estimators,
     "trace": trace,
     "memory": memory,
@@ -42,7 +43,7 @@ def main(argv=None):
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; default: all")
     parser.add_argument("--only", nargs="+", default=[], metavar="TEXT", help="only cases whose name contains one")
     parser.add_argument(
-        "--solvers", nargs="+", default=[], metavar="NAME", help="convergence: only these, cd, mu and auto"
+        "--solvers", nargs="+", default=[], metavar="NAME", help="convergence, missing: only these, and auto"
     )
     parser.add_argument("--quick", action="store_true", help="small data, one turn: shows that it runs, not how fast")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns; medians are shown (5)")

@@ -16,6 +16,7 @@ from benchmarks.cases import make_X
 from benchmarks.speed import Threads
 from nmf_numba import initialize, iterate
 from nmf_numba.datasets import load_digits, make_piano
+from nmf_numba.plotting import line_styles
 from nmf_numba.problem import Problem
 from nmf_numba.solvers import SOLVERS
 from nmf_numba.validation import check_X
@@ -47,11 +48,6 @@ AT_REST = 1e-4  # how much the objective of such a run falls in the second half 
 POINTS = 60  # evaluations of the objective of a run, about
 LIMIT = 6.0  # seconds of a run
 TABLE = tuple(column for column in COLUMNS if column[0] != "reached")  # for the documentation
-STYLES = {  # the colours of Okabe and Ito; a family has one dash pattern
-    "auto": ("#000000", "-"), "cd": ("#0072B2", "-"), "ahals": ("#56B4E9", "-"), "ehals": ("#009E73", "-"),
-    "mu": ("#D55E00", "--"), "mm": ("#E69F00", "--"), "mue": ("#CC79A7", "--"), "ccd": ("#8C510A", "-."),
-    "apg": ("#999999", ":"), "bpp": ("#555555", ":"), "cd, sk": ("#0072B2", ":"), "mu, sk": ("#D55E00", ":"),
-}  # fmt: skip
 CURVES: dict[str, dict[str, list]] = {}  # of each case and solver: a run for each start, its gap against seconds
 SHOWN = 1e-4  # the smallest gap in a figure
 
@@ -298,13 +294,15 @@ def figure(rows):
     ):
         latest = 0.0
         axes.set(xscale="log", yscale="log", title=name)
-        for solver, runs in CURVES[name].items():
-            colour, dashes = STYLES[solver]
+        for (solver, runs), style in zip(CURVES[name].items(), line_styles(CURVES[name]), strict=True):
+            style |= {"marker": None, "lw": 1.8}
+            if solver == "auto":  # lies on the line of the solver that it takes
+                style |= {"color": "gold", "linestyle": "-", "lw": 5, "zorder": 1}
             times = np.geomspace(1e-4, max(run[-1, 0] for run in runs) + 2e-4, 200)
             gaps = np.array([np.exp(np.interp(times, run[:, 0], np.log(np.maximum(run[:, 1], 1e-7)))) for run in runs])
             middle = np.median(gaps, axis=0)
-            axes.plot(times, middle, color=colour, linestyle=dashes, label=solver.replace("sk", "scikit-learn"), lw=1.8)
-            axes.fill_between(times, gaps.min(axis=0), gaps.max(axis=0), color=colour, alpha=0.12, lw=0)
+            axes.plot(times, middle, label=solver.replace("sk", "scikit-learn"), **style)
+            axes.fill_between(times, gaps.min(axis=0), gaps.max(axis=0), color=style["color"], alpha=0.12, lw=0)
             latest = max(latest, times[np.argmax(middle <= SHOWN)] if (middle <= SHOWN).any() else times[-1])
         axes.set(xlim=(latest / 1e4, latest * 1.5), ylim=(SHOWN, 10))
         axes.set_xlabel("seconds")
