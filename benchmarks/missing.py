@@ -32,7 +32,7 @@ COLUMNS = (
 
 GOAL = 1.001
 LIMIT = 6.0  # seconds of a run
-FILLING_LIMIT = 30.0
+FILLING_LIMIT = 60.0
 K = 10
 SOLVERS = ("auto", "cd", "ehals", "ccd", "mu", "mue")
 CASES = tuple((share, noise) for share in (0.3, 0.9) for noise in (0.05, 0.3))
@@ -42,7 +42,7 @@ CASES = tuple((share, noise) for share in (0.3, 0.9) for noise in (0.05, 0.3))
 def with_gaps(share, noise, quick):
     """A gamma matrix of rank K, 2000 x 500, with relative noise; a share of its entries is NaN."""
     rng = np.random.default_rng(0)
-    shape = (200, 50) if quick else (2000, 500)
+    shape = (400, 150) if quick else (2000, 500)
     X = rng.gamma(2, 1, (shape[0], K)) @ rng.gamma(2, 1, (K, shape[1]))
     X *= np.maximum(1 + noise * rng.standard_normal(shape), 0)
     X[rng.random(shape) < share] = np.nan

@@ -187,7 +187,8 @@ class Run:
         if kind in _compiled:
             return
         tiny = problem.tiny(n_features)
-        tiny.set_bounds(k, [0, 1, 2] if several else [0, 2])
+        for part, n_rows in ((tiny, 2), (tiny.transposed, n_features)):
+            part.set_bounds(k, [0, 1, n_rows] if several else [0, n_rows])
         start = np.ones((2, k), self.W.dtype), np.ones((n_features, k), self.W.dtype)
         timer = threading.Timer(SAY_AFTER, _say_that_it_compiles)
         timer.start()

@@ -340,14 +340,14 @@ def plot_convergence(
     logarithmic = any((y[np.isfinite(y)] > 0).any() for _, y in runs)
 
     ax = _axes(ax, 6, 4)
-    lines = zip(labels or [None], runs, line_styles(labels or [""]), strict=True)
-    for number, (label, (at, y), style) in enumerate(lines):
+    styles = line_styles(labels or [""])
+    for number, (label, (at, y)) in enumerate(itertools.zip_longest(labels, runs)):
         shown = np.isfinite(y) & (y > 0) if logarithmic else np.isfinite(y)
         ax.plot(
             at[shown],
             y[shown],
             label=label,
-            **style,
+            **styles[number],
             markevery=(0.03 * number, 0.2) if shown.sum() > 10 else None,  # a share of the diagonal: markers stay apart
         )
     ax.set_yscale("log" if logarithmic else "linear")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -167,6 +167,12 @@ class Problem:
             is_missing = np.isnan(x)
             yield np.where(is_missing, 0, x), np.where(is_missing, 0, m)
 
+    def share(self, of: Callable[[Float], NDArray[np.bool_]]) -> float:
+        """Return of which share of the entries of a dense X something is true: a pass over X, some rows at a time."""
+        n_rows = max(1, BLOCK_ENTRIES // self.X.shape[1])
+        blocks = (self.X[start : start + n_rows] for start in range(0, len(self.X), n_rows))
+        return float(sum(np.count_nonzero(of(x)) for x in blocks) / self.X.size)
+
     @property
     def without_entries(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """The rows and the columns of X of which nothing counts: W and H stay there as they are."""
@@ -266,7 +272,7 @@ class Problem:
 
     def set_bounds(self, n_components: int, bounds: list[int]) -> None:
         """Choose other chunks, to compile for several or for one."""
-        self._made[n_components] = np.array(bounds, np.int64)
+        self._made[n_components] = self._made[n_components, "no sums"] = np.array(bounds, np.int64)
 
     def _bounds(self, n_components: int, with_sums: bool) -> NDArray[np.int64]:
         n_samples, n_features = self.X.shape

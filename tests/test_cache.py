@@ -127,3 +127,42 @@ def test_warmup_leaves_nothing_to_compile(tmp_path: Path) -> None:
     assert before
     compiled = {path.name.partition("-")[0] for path in files(tmp_path, "nbc") if path not in before}
     assert compiled <= {"chunks.empty_sums"}  # a loop of nothing, compiled for the start's layout in 0.1 s
+
+
+LEFT = """
+import sys
+import numpy as np
+from scipy import sparse
+from nmf_numba import fit, loop
+from nmf_numba.solvers import SOLVERS
+
+def compiled():
+    found = set()
+    for name in ("nmf_numba.compiled.chunks", *(name for name in sys.modules if name.startswith("nmf_numba.solvers."))):
+        for function in vars(sys.modules[name]).values():
+            for one in (getattr(function, "on_threads", function), getattr(function, "on_one_thread", function)):
+                for signature in getattr(one, "signatures", ()):
+                    found.add((one.__module__, one.__name__, str(signature)))
+    return found
+
+def warm_up(run, original=loop.Run.warm_up):
+    original(run)
+    known.append(compiled())
+
+loop.Run.warm_up, known = warm_up, []
+X = np.random.default_rng(0).random((3000, 200))
+for name, solver in SOLVERS.items():
+    for beta in (2, 1):
+        for layout in (np.asarray, sparse.csr_array):
+            try:
+                fit(layout(X), 8, solver=name, beta_loss=beta, init="random", random_state=0, max_iter=1, tol=0)
+            except ValueError:
+                continue
+            print(*sorted(f"{name}, {beta}: {where}.{what}" for where, what, _ in compiled() - known[-1]), end="")
+"""
+
+
+def test_the_first_iteration_compiles_nothing() -> None:
+    """What an iteration needs is compiled before the clock starts, also for an X that is updated in chunks."""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", LEFT], capture_output=True, text=True, check=True)
+    assert done.stdout == ""

@@ -170,15 +170,17 @@ def test_each_run_has_its_own_colour_dash_and_marker() -> None:
 
 
 def test_a_solver_has_its_own_style_wherever_it_stands() -> None:
-    own = {name: style for name, style in zip(SOLVERS, line_styles(SOLVERS), strict=True)}
+    own = dict(zip(SOLVERS, line_styles(SOLVERS), strict=True))
     assert len({style["color"] for style in own.values()}) == len(SOLVERS)
     ax = plot_convergence({name: trace_of(9, 3) for name in reversed(SOLVERS)})
     assert [line.get_color() for line in ax.lines] == [own[name]["color"] for name in reversed(SOLVERS)]
     for name, style in own.items():
         other, again, first = line_styles(["a friend's", f"{name}, CSR", f"{name}"])
-        assert again == style and other["color"] != style["color"]
+        assert again == style
+        assert other["color"] != style["color"]
         assert first["color"] == style["color"]
-        assert first["marker"] != style["marker"] and first["linestyle"] != style["linestyle"]
+        assert first["marker"] != style["marker"]
+        assert first["linestyle"] != style["linestyle"]
     assert len({style["color"] for style in line_styles([*SOLVERS, "one more"])}) == len(SOLVERS)  # no colour is left
     with pytest.raises(TypeError, match=r"Pass \['cd'\]"):
         line_styles("cd")

@@ -322,6 +322,20 @@ def test_a_class_is_not_an_instance() -> None:
         fit(make_X(), 3, solver=ProjectedGradient)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("share", "of_zeros", "of_gaps"),
+    [(0.0, "mue", "ehals"), (0.3, "mue", "ehals"), (0.6, "ccd", "ehals"), (0.95, "ccd", "ccd")],
+)
+def test_auto_looks_at_what_is_zero_or_missing(share: float, of_zeros: str, of_gaps: str) -> None:
+    """Coordinate descent visits the other entries only."""
+    rng = np.random.default_rng(0)
+    X = rng.random((2000, 200)) + 0.1
+    at = rng.random(X.shape) < share
+    options: dict[str, Any] = {"random_state": 0, "max_iter": 1, "tol": 0}
+    assert fit(np.where(at, 0, X), 2, beta_loss=1, **options).parameters["solver"] == of_zeros
+    assert fit(np.where(at, np.nan, X), 2, missing="nan", **options).parameters["solver"] == of_gaps
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("beta", [2, 1, 0, 0.5, 1.5, 3, -1])
 @pytest.mark.parametrize("alpha", [0.0, 0.01])
