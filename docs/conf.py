@@ -21,7 +21,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "generated",
 ]
-exclude_patterns = ["_build", "projected_gradient/notes.md", "performance_table.md"]
+exclude_patterns = ["_build", "projected_gradient/notes.md", "performance_table.md", "convergence_table.md"]
 highlight_language = "none"  # where none is given
 smartquotes = False  # engine="numba" is code
 default_role = "py:obj"  # `fit` in a docstring is a link

@@ -28,7 +28,7 @@ SOLVERS: dict[str, Solver] = {
 }
 
 
-MANY_ZEROS = 0.4  # of a dense X, or missing: from here on coordinate descent, which skips them, is sooner done
+MANY_ZEROS = 0.45  # of a dense X, or missing: from here on coordinate descent, which skips them, is sooner done
 MOSTLY_MISSING = 0.88  # of a dense X: HALS visits what is missing too
 
 
