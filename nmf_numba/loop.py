@@ -427,8 +427,8 @@ verbose, shuffle, engine, n_threads, max_time, callback, resume, stopping, missi
         As for `fit`.
     every : {'iteration', 'half', 'coordinate'}, default 'iteration'
         'half': there is a step after W is updated, and one after H is, if the solver has such halves. 'coordinate', for
-        'cd' with engine='reference': also one after every single entry is updated, with its component, row, gradient,
-        curvature, old and new value.
+        'cd' with engine='reference', which 'auto' takes then: also one after every single entry is updated, with its
+        component, row, gradient, curvature, old and new value.
 
     Yields
     ------

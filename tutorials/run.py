@@ -76,6 +76,8 @@ def faults(text: str) -> list[str]:
         for output in cell["outputs"]:
             if output["output_type"] == "error":
                 found.append(f"{name} ended with {output['ename']}")
+            if "findfont" in "".join(output.get("text", "")):
+                found.append(f"{name} says that Matplotlib misses a font")
             found += [f"{name} shows source that is no longer the package's: {line}" for line in stale(output)]
             data = output.get("data", {})
             words = json.dumps([output.get("text"), {kind: data[kind] for kind in data if kind != "image/png"}])
@@ -119,6 +121,8 @@ def main(arguments: list[str] | None = None) -> int:
     paths = [path for path in sorted(FOLDER.glob("*.ipynb")) if path.name.startswith(starts)]
     if not paths:
         parser.error(f"no notebook in {FOLDER} is called so")
+    fonts = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # a list of fonts of another environment would warn
+    os.environ["MPLCONFIGDIR"] = fonts.name
     for path in paths:
         print(f"{path.name:42}", end="", flush=True)
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:

@@ -46,7 +46,7 @@ SOLVER = """\
 | --- | --- | --- | --- |
 {rows}
 
-{refusal}The stopping rule: {stopping}
+{refusal}The stopping rule of the drop-in function and of `stopping="scikit-learn"`: {stopping}
 
 ```{{include}} {notes}
 :heading-offset: 1
