@@ -171,16 +171,17 @@ def twin_of(package, rung, name):
     return function if adapter is None else adapter(function)
 
 
-def call(function, arguments):
-    """What a twin returns and the array it changes, which comes first, as one flat list of float64 arrays."""
+def call(function, arguments, n_changed):
+    """What a twin returns and the arrays it changes, which come first, as one flat list of float64 arrays."""
     arguments = [a.copy() if isinstance(a, np.ndarray) and a.flags.writeable else a for a in arguments]
     with np.errstate(all="ignore"):
         results = function(*arguments)
     results = results if isinstance(results, tuple) else () if results is None else (results,)
-    return [np.asarray(r, dtype=np.float64) for r in (*results, np.nan_to_num(arguments[0]))]
+    changed = [np.nan_to_num(array) for array in arguments[:n_changed]]
+    return [np.asarray(r, dtype=np.float64) for r in (*results, *changed)]
 
 
-def expect(reference, arguments, rng):
+def expect(reference, arguments, rng, n_changed):
     """The results in float64, and the size of each: how many epsilons rounding to float32 moves an entry of it.
 
     So an error counts relative to the size of the terms that were summed, whatever the function. Arguments moved by a
@@ -194,7 +195,7 @@ def expect(reference, arguments, rng):
             (a * (1 + move * rng.uniform(-1, 1, a.shape))).astype(dtype) if is_float else a
             for a, is_float in zip(arguments, floats, strict=True)
         ]
-        return call(reference, moved)
+        return call(reference, moved, n_changed)
 
     expected = run(np.float64)
     sizes = [np.abs(e).max(initial=0) for e in expected]
@@ -214,9 +215,10 @@ def compare(package, name, rng, sizes, dtype, rungs=(1, 2)):
     names = list(inspect.signature(reference).parameters)
     has_missing = "observed_" in name or name.endswith("filled")
     arguments = make_arguments(names, rng, *sizes, dtype, positive=rng.random() < 0.4, has_missing=has_missing)
-    expected, sizes = expect(reference, arguments, rng)
+    n_changed = 1 + sum(argument.endswith("_old") for argument in names)  # the factor, and what is remembered of it
+    expected, sizes = expect(reference, arguments, rng, n_changed)
     for rung in rungs:
-        found = call(twin_of(package, rung, name), arguments)
+        found = call(twin_of(package, rung, name), arguments, n_changed)
         for e, f, size in zip(expected, found, sizes, strict=True):
             assert e.shape == f.shape
             assert np.isfinite(f).all()

@@ -32,8 +32,8 @@ class NMF(Factorizer):
         Number of components. 'auto': from H with init='custom', else n_features, with a FutureWarning. None:
         n_features.
     init, solver, beta_loss, tol, max_iter, random_state, alpha_W, alpha_H, l1_ratio, verbose, shuffle
-        As for `fit`, with scikit-learn's defaults: solver='cd', init=None ('nndsvda', or 'random' if n_components exceeds a
-        side of X), tol=1e-4, max_iter=200.
+        As for `fit`, with scikit-learn's defaults: solver='cd', init=None ('nndsvda', or 'random' if n_components
+        exceeds a side of X), tol=1e-4, max_iter=200.
     engine : {'numba', 'reference'}, default 'numba'
         Compiled kernels, or plain Python that reads like the equations.
     n_threads : int >= 1 or None, default None
