@@ -41,6 +41,7 @@ __all__ = [
 COLOURS = (  # Okabe and Ito's; then two of Brewer's, so that there is one for each solver
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#8C510A", "#999999",
 )  # fmt: skip
+OTHERS = ("#332288", "#882255", "#44AA99")  # Tol's, of runs beside those of solvers
 PALE = COLOURS[6]  # of areas
 DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)), (0, (9, 2, 2, 2, 2, 2)))
 MARKERS = "os^Dv*XPd"
@@ -224,8 +225,8 @@ def line_styles(names: Iterable[Any]) -> list[dict[str, Any]]:
     ----------
     names : iterable of str
         Of the runs. One that begins with the name of a solver, such as 'cd' or 'mu, CSR', has this solver's style; the
-        next runs of the same solver have its colour and other dashes and markers. All other runs have the colours that
-        no solver among them has, in order.
+        next runs of the same solver have its colour and other dashes and markers. Other runs beside them have colours
+        that no solver has; if no run is named after a solver, they have the solvers' colours, in order.
 
     Returns
     -------
@@ -251,7 +252,8 @@ def line_styles(names: Iterable[Any]) -> list[dict[str, Any]]:
     solvers = list(SOLVERS)
     first_words = [str(name).replace(",", " ").split(" ")[0] for name in names]
     numbers = [solvers.index(word) if word in solvers else None for word in first_words]
-    others = itertools.cycle([n for n in range(len(COLOURS)) if n not in numbers] or range(len(COLOURS)))
+    colours, has_solver = COLOURS + OTHERS, any(number is not None for number in numbers)
+    others = itertools.cycle(range(len(COLOURS), len(colours)) if has_solver else range(len(COLOURS)))
     styles, times_seen = [], Counter[int]()
     for number in numbers:
         own = next(others) if number is None else number
@@ -259,7 +261,7 @@ def line_styles(names: Iterable[Any]) -> list[dict[str, Any]]:
         times_seen[own] += 1
         styles.append(
             {
-                "color": COLOURS[own % len(COLOURS)],
+                "color": colours[own % len(colours)],
                 "linestyle": DASHES[turn % len(DASHES)],
                 "marker": MARKERS[turn % len(MARKERS)],
                 "markersize": 5,
