@@ -54,9 +54,9 @@ def ratings(quick):
     """From 1 to 5, of one entry in a hundred."""
     rng = np.random.default_rng(0)
     shape = (2000, 500) if quick else (20000, 5000)
-    density = 0.1 if quick else 0.01
-    data = lambda size: rng.integers(1, 6, size).astype(float)  # noqa: E731
-    return sparse.csr_array(sparse.random_array(shape, density=density, format="csr", rng=rng, data_sampler=data))
+    X = sparse.csr_array(sparse.random_array(shape, density=0.1 if quick else 0.01, format="csr", rng=rng))
+    X.data = rng.integers(1, 6, X.nnz).astype(float)
+    return X
 
 
 def run(X, solver, start, most):
