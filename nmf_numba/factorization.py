@@ -116,7 +116,7 @@ def fit(
         nor evaluation of the objective.
     n_threads : int >= 1 or None, default None
         Threads of the kernels; None: as many as Numba uses, or fewer if OMP_NUM_THREADS or
-        `threadpoolctl.threadpool_limits` say so.
+        `threadpoolctl.threadpool_limits` say so, and one for a small X.
     resume : Factorization or None, default None
         A result to go on from, with its factors and what its solver keeps: 50 iterations and 50 more are 100. The
         stopping rule begins anew. X, the solver and its options must be the same.

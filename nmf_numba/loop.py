@@ -140,8 +140,9 @@ class Run:
             return
         from nmf_numba.compiled.threads import threads  # noqa: PLC0415  (imports Numba, which takes its time)
 
-        one_chunk = len(self.problem.bounds(self.W.shape[1])) == 2
-        number = 1 if one_chunk else self.options.n_threads
+        n_chunks, n_threads = len(self.problem.bounds(self.W.shape[1])) - 1, self.options.n_threads
+        worth = self.solver.worth_threads if n_threads is None else 2
+        number = 1 if n_chunks < worth else n_threads
         is_numba = self.problem.engine == "numba"
         with threads(number) if is_numba else contextlib.nullcontext(), np.errstate(all="ignore"):
             self.held = True  # what overflows is refused by check_finite

@@ -37,7 +37,7 @@ class NMF(Factorizer):
     engine : {'numba', 'reference'}, default 'numba'
         Compiled kernels, or plain Python that reads like the equations.
     n_threads : int >= 1 or None, default None
-        Threads of the kernels; None: as many as Numba uses. They change nothing in the result.
+        Threads of the kernels; None: as many as Numba uses, one for a small X. They change nothing in the result.
     callback : callable or None, default None
         Called after every iteration of a fit with a `Step`. The fit ends if it returns something true.
     trace : bool or int >= 1, default False

@@ -125,6 +125,7 @@ class Solver(abc.ABC):
     sources: ClassVar[tuple[str, ...]] = ()
     stopping: ClassVar[str] = "objective"  #: the stopping rule, a key of `stopping.STOPPING`
     keeps_zeros: ClassVar[bool] = False  #: whether an entry that is zero stays zero
+    worth_threads: ClassVar[int] = 4  #: for fewer chunks than so many, a fit that is not told takes one thread
 
     @abc.abstractmethod
     def step(self, problem: Problem, state: State) -> State:
@@ -228,6 +229,8 @@ class RowPassSolver(Solver):
 @dataclasses.dataclass(frozen=True)
 class AlternatingSolver(Solver):
     """A solver whose halves are one function, the second on X transposed, which it keeps beside X."""
+
+    worth_threads = 2  # it does more with each entry of X
 
     @abc.abstractmethod
     def renew(self, problem: Problem, W: Float, Ht: Float, state: State) -> float:

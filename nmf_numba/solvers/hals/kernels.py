@@ -18,12 +18,12 @@ PANEL = 1000  # columns of X that are multiplied with W' before the next: they s
 
 
 @kernel
-def sweep_block(Wt, gradient, constant, ordered, n, violation):
-    """(1) on n rows side by side, up to BLOCK, so that the inner loop vectorises: row by row it would be a sum.
+def sweep_block(Wt, gradient, constant, ordered, counted, violation):
+    """(1) on BLOCK rows side by side, so that the inner loop vectorises: row by row it would be a sum.
 
     The contribution of all other components to a gradient is one matrix product, for ROWS components at a time; within
     such a group, components are updated one by one. constant is the part of the gradient that W has no part in,
-    violation that of the rows before.
+    violation that of the rows before. To it comes that of the first rows, as many as are counted.
     """
     n_components, zero = len(Wt), Wt.dtype.type(0)
     for begin in range(0, n_components, ROWS):
@@ -36,12 +36,12 @@ def sweep_block(Wt, gradient, constant, ordered, n, violation):
         for p in range(begin, end):
             w, g, curvature, share = Wt[p], gradient[p], ordered[p, p], zero  # share: of the violation
             for s in range(begin, end):
-                for r in range(BLOCK):  # rows beyond n are ignored: a fixed length vectorises
+                for r in range(BLOCK):
                     g[r] += ordered[p, s] * Wt[s, r]
-            for r in range(n):
+            for r in range(counted):
                 share += abs(min(g[r], zero) if w[r] == 0 else g[r])
             if curvature != 0:
-                for r in range(n):
+                for r in range(BLOCK):
                     w[r] = max(w[r] - g[r] / curvature, zero)  # (1)
             violation += share
     return violation
@@ -82,7 +82,9 @@ def sweep(W, gram, cross, l1, order, sweeps=(1, 0.0)):
     for p in range(n_components):
         for s in range(n_components):
             ordered[p, s] = gram[order[p], order[s]]
-    buffers = np.zeros((4, n_components, BLOCK), W.dtype)
+    buffers = np.empty((4, n_components, BLOCK), W.dtype)
+    if n_rows < BLOCK:  # rows beyond n touch no other row, but numbers in them may be slow
+        fill(buffers.reshape(4 * n_components, BLOCK), 0)
     Wt, before, gradient, constant = buffers[0], buffers[1], buffers[2], buffers[3]
     for first in range(0, n_rows, BLOCK):
         n = min(BLOCK, n_rows - first)
@@ -95,7 +97,7 @@ def sweep(W, gram, cross, l1, order, sweeps=(1, 0.0)):
                     constant[p, r] += gram[order[p], s] * W[first + r, s]
         violation = sweep_block(Wt, gradient, constant, ordered, n, violation)
         for _ in range(1, n_sweeps):
-            sweep_block(Wt, gradient, constant, ordered, n, 0.0)
+            sweep_block(Wt, gradient, constant, ordered, 0, 0.0)
         if extrapolation > 0:
             extrapolate_block(Wt, before, gradient, constant, ordered, W.dtype.type(extrapolation))
         for r in range(n):
