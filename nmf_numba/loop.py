@@ -294,6 +294,8 @@ def prepare(X: Any, options: Options) -> Run:
     X = observed.pop("X")
     problem = Problem.scaled(X, beta, *alphas, update_H=options.update_H, engine=options.engine, **observed)
     problem, options = _with_fixed(problem, options)
+    if options.stopping == "kkt":
+        problem = problem.in_its_unit()
     solver = options.solver_for(problem)
     options = dataclasses.replace(options, solver=solver)
     refusal = solver.supports(problem)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ SUMS_SHARE = {"dense": 256, "csr": 16}  # a chunk's multiply-adds per entry of i
 # All chunks' sums together. What is larger than 32 MB, glibc returns and clears anew in every iteration.
 SUMS_BYTES = {"dense": 22 << 20, "csr": 31 << 20}
 
+FLOOR = 2.0**-23  # of WH, for all losses but those with 0 < beta < 1 in `fit`: float32's epsilon
 BLOCK_ENTRIES = 1 << 18  # of X that are looked at together in NumPy
 
 
@@ -70,6 +72,8 @@ class Problem:
         Of the whole X, also in a problem of some of its rows.
     fixed_W, fixed_H : ndarray of bool or None
         Entries that stay as they are at the start; of W's shape, and of H's transposed.
+    floor : float
+        WH is raised to it where its logarithm or a negative power is taken.
     engine : {'numba', 'reference'}
         Whether solvers run their compiled kernels or their reference.
     layout : {'dense', 'csr'}
@@ -91,6 +95,7 @@ class Problem:
     largest_weight: float = 1.0
     fixed_W: NDArray[np.bool_] | None = None
     fixed_H: NDArray[np.bool_] | None = None
+    floor: float = FLOOR
     layout: str = dataclasses.field(init=False)
     arrays: tuple[NDArray[Any], ...] = dataclasses.field(init=False, repr=False)
     _made: dict[Any, Any] = dataclasses.field(init=False, repr=False, default_factory=dict)
@@ -115,6 +120,23 @@ class Problem:
             l2_H=n_samples * alpha_H * (1 - l1_ratio),
             **more,
         )
+
+    def in_its_unit(self) -> Problem:
+        """Return the problem with a floor of WH that has X's unit, as a share of its mean.
+
+        Only for 0 < beta < 1: there a zero of X pulls WH without a bound, up to the floor, which decides where a fit
+        ends. The other losses need no WH near the floor.
+        """
+        if not 0 < self.beta < 1:
+            return self
+        with np.errstate(all="ignore"):  # an X whose sum overflows is refused later
+            floor = FLOOR * float(self.mean())
+        return dataclasses.replace(self, floor=floor) if 0 < floor < math.inf else self
+
+    @property
+    def loss(self) -> tuple[float, float]:
+        """How kernels take a loss: beta and the floor of WH."""
+        return float(self.beta), float(self.floor)
 
     @property
     def largest(self) -> float:

@@ -102,6 +102,7 @@ def make_arguments(names, rng, n_rows, n_features, n_components, dtype, positive
     stored = matrix(n_rows, n_features, 0.0 if positive else 0.6)
     columns = [np.flatnonzero(row) for row in stored]
     beta = float(rng.choice([b for b in BETAS if b > 0 or positive]))
+    floor = float(rng.choice([2.0**-23, 0.01]))
     gamma = float(rng.choice([1 / max(1, 2 - beta, beta - 1), 1.0, 0.0]))
     a = {
         "W": matrix(n_rows, n_components, 0.2),
@@ -118,6 +119,8 @@ def make_arguments(names, rng, n_rows, n_features, n_components, dtype, positive
         "l2": float(rng.choice([0.0, 0.7])),
         "penalties": (float(rng.choice([0.0, 0.3])), float(rng.choice([0.0, 0.7])), gamma),
         "beta": beta,
+        "floor": floor,
+        "loss": (beta, floor),
         "least": float(rng.choice(LEAST)),
         "n_steps": int(rng.integers(1, 4)),
         "order": rng.permutation(n_components),
@@ -152,10 +155,10 @@ def make_arguments(names, rng, n_rows, n_features, n_components, dtype, positive
 def weights(function):
     """Of one line after the other, in buffers: the kernel in the terms of its reference."""
 
-    def adapted(X, WH, beta):
+    def adapted(X, WH, beta, floor):
         P, Q = np.empty_like(WH), WH.copy()
         for p, q, x in zip(P, Q, X, strict=True):
-            function(p, q, x, beta)
+            function(p, q, x, (beta, floor))
         return P, Q if beta != 1 else np.ones_like(Q)
 
     return adapted
@@ -285,9 +288,9 @@ def test_row_passes_beyond_one_block(beta, shape, dtype):
         array.flags.writeable = False
     start, Ht = rng.uniform(0.1, 1, (shape[0], 3)).astype(dtype), rng.uniform(0.1, 1, (shape[1], 3)).astype(dtype)
     reference, _, kernels = MODULES["nmf_numba.solvers.mu"]
-    gradient = MODULES["nmf_numba.gradient"][0]
-    denominator = gradient.common(Ht, beta) if beta in (1, 2) else gradient.denominators(start, Ht, beta)
-    calls = [(reference, kernels, (denominator, beta, (0.1, 0.2, 1 / max(1, 2 - beta, beta - 1)), True))]
+    gradient, loss = MODULES["nmf_numba.gradient"][0], (beta, 2.0**-23)
+    denominator = gradient.common(Ht, beta) if beta in (1, 2) else gradient.denominators(start, Ht, loss)
+    calls = [(reference, kernels, (denominator, loss, (0.1, 0.2, 1 / max(1, 2 - beta, beta - 1)), True))]
     if beta == 2:
         reference, _, kernels = MODULES["nmf_numba.solvers.hals"]
         calls.append((reference, kernels, ((Ht.T @ Ht), 0.1, np.arange(3))))
@@ -297,7 +300,7 @@ def test_row_passes_beyond_one_block(beta, shape, dtype):
             if beta == 2:
                 found = [getattr(m, f"products_{name}")(*arrays, start, Ht, bounds) for m in (kernels, reference)]
             else:
-                more = *arrays, start, Ht, beta, bounds
+                more = *arrays, start, Ht, loss, bounds
                 found = [getattr(m, f"numerators_{name}")(*more) for m in (kernels, reference)]
             for a, b in zip(*found, strict=True):
                 tolerance = 1e-11 if dtype == np.float64 else 2e-5

@@ -25,7 +25,7 @@ def common(Ht, beta):
 
 
 @parallel
-def denominators(W, Ht, beta):
+def denominators(W, Ht, loss):
     """Chunks of rows in parallel, a block at a time, and of its WH a tile of columns at a time."""
     (n_rows, k), n_features = W.shape, len(Ht)
     result, width, n_chunks = np.empty((n_rows, k), W.dtype), min(TILE, n_features), CHUNKS
@@ -39,7 +39,7 @@ def denominators(W, Ht, beta):
                 p, q = P[: (stop - start) * len(h)], Q[: (stop - start) * len(h)]
                 tile = H[:, left : left + len(h)] if H.size > 0 else transposed(h)
                 product(q.reshape(stop - start, -1), W[start:stop], tile, False)
-                denominator_weights(p, q, beta)
+                denominator_weights(p, q, loss)
                 product(result[start:stop], p.reshape(stop - start, -1), h, left > 0)
     return result
 
@@ -74,7 +74,7 @@ def products_csr(indptr, indices, data, W, Ht, bounds):
 
 
 @parallel
-def numerators_dense(X, W, Ht, beta, bounds):
+def numerators_dense(X, W, Ht, loss, bounds):
     """Chunks of rows in parallel, a block at a time, and of its WH a tile of columns at a time."""
     n_chunks, k, n_features = len(bounds) - 1, W.shape[1], len(Ht)
     numerator_W, numerator_H = np.empty((len(W), k), W.dtype), np.empty((n_chunks, k, n_features), W.dtype)
@@ -91,24 +91,24 @@ def numerators_dense(X, W, Ht, beta, bounds):
                 tile = H[:, left : left + len(h)] if H.size > 0 else transposed(h)  # H is empty if large
                 product(Q, W[start:stop], tile, False)
                 for i in range(stop - start):
-                    weights(P[i], Q[i], x[i], beta)
+                    weights(P[i], Q[i], x[i], loss)
                 product(numerator_W[start:stop], P, h, left > 0)
                 product(numerator_H[c, :, left : left + len(h)], W[start:stop].T, P, True)
     return numerator_W, numerator_H
 
 
 @kernel
-def add_stored(sums, W, indptr, indices, data, Ht, beta, is_for_H):
+def add_stored(sums, W, indptr, indices, data, Ht, loss, is_for_H):
     """Add the numerators of some rows of a CSR to sums: those of W, a row for each, or with is_for_H those of H."""
     p, q = np.empty(len(Ht), W.dtype), np.empty(len(Ht), W.dtype)
     for i in range(len(W)):
         columns, x = indices[indptr[i] : indptr[i + 1]], data[indptr[i] : indptr[i + 1]]
-        if beta == 2:  # the weights are those of X
+        if loss[0] == 2:  # the weights are those of X
             for j in range(len(x)):
                 p[j] = x[j]
         else:
             products(W[i], columns, Ht, q)
-            weights(p[: len(x)], q[: len(x)], x, beta)
+            weights(p[: len(x)], q[: len(x)], x, loss)
         if is_for_H:
             scatter(sums, columns, p, W[i])
         else:
@@ -116,7 +116,7 @@ def add_stored(sums, W, indptr, indices, data, Ht, beta, is_for_H):
 
 
 @parallel
-def numerators_csr(indptr, indices, data, W, Ht, beta, bounds):
+def numerators_csr(indptr, indices, data, W, Ht, loss, bounds):
     """Chunks of rows in parallel, with WH at what X stores of each row."""
     n_chunks, numerator_W = len(bounds) - 1, np.empty(W.shape, W.dtype)
     numerator_H = empty_sums(n_chunks, len(Ht), W.shape[1], W)
@@ -125,25 +125,25 @@ def numerators_csr(indptr, indices, data, W, Ht, beta, bounds):
         fill(numerator_W[rows], 0)
         fill(numerator_H[c], 0)
         ends = indptr[bounds[c] : bounds[c + 1] + 1]
-        add_stored(numerator_W[rows], W[rows], ends, indices, data, Ht, beta, False)
-        add_stored(numerator_H[c], W[rows], ends, indices, data, Ht, beta, True)
+        add_stored(numerator_W[rows], W[rows], ends, indices, data, Ht, loss, False)
+        add_stored(numerator_H[c], W[rows], ends, indices, data, Ht, loss, True)
     return numerator_W, numerator_H
 
 
 @kernel
-def add_observed(sums, w, columns, x, m, Ht, beta, of_H):
+def add_observed(sums, w, columns, x, m, Ht, loss, of_H):
     """Add the two parts of (1) at some entries of one row, with weights m: to sums[:, 0] those of W, or those of H.
 
     sums: numerators and denominators, (2, 1, n_components) or with of_H (2, n_features, n_components)
     """
-    n = len(x)
+    n, beta = len(x), loss[0]
     p, q = np.empty(n, w.dtype), np.empty(n, w.dtype)
     products(w, columns, Ht, q)
     if beta == 2:
         for j in range(n):
             p[j] = x[j]
     else:
-        weights(p, q, x, beta)
+        weights(p, q, x, loss)
     for j in range(n):
         p[j] *= m[j]
         q[j] = m[j] if beta == 1 else q[j] * m[j]
@@ -156,7 +156,7 @@ def add_observed(sums, w, columns, x, m, Ht, beta, of_H):
 
 
 @parallel
-def parts_observed_dense(X, entry_weights, W, Ht, beta, of_H, bounds):
+def parts_observed_dense(X, entry_weights, W, Ht, loss, of_H, bounds):
     """Chunks of rows in parallel, row by row; H's sums are a chunk's own."""
     n_chunks, (n_rows, n_features), k = len(bounds) - 1, X.shape, W.shape[1]
     parts_W = np.zeros((2, 0 if of_H else n_rows, k), W.dtype)
@@ -166,12 +166,12 @@ def parts_observed_dense(X, entry_weights, W, Ht, beta, of_H, bounds):
         for i in range(bounds[c], bounds[c + 1]):
             n = observed_in(X, entry_weights, i, columns, lines[0], lines[1])
             sums = parts_H[c] if of_H else parts_W[:, i : i + 1]
-            add_observed(sums, W[i], columns[:n], lines[0, :n], lines[1, :n], Ht, beta, of_H)
+            add_observed(sums, W[i], columns[:n], lines[0, :n], lines[1, :n], Ht, loss, of_H)
     return parts_W, parts_H
 
 
 @parallel
-def parts_observed_csr(indptr, indices, data, entry_weights, W, Ht, beta, of_H, bounds):
+def parts_observed_csr(indptr, indices, data, entry_weights, W, Ht, loss, of_H, bounds):
     """The same at what X stores."""
     n_chunks, k = len(bounds) - 1, W.shape[1]
     parts_W = np.zeros((2, 0 if of_H else len(W), k), W.dtype)
@@ -182,5 +182,5 @@ def parts_observed_csr(indptr, indices, data, entry_weights, W, Ht, beta, of_H, 
             begin, end = indptr[i], indptr[i + 1]
             m = entry_weights[begin:end] if len(entry_weights) > 0 else ones[: end - begin]
             sums = parts_H[c] if of_H else parts_W[:, i : i + 1]
-            add_observed(sums, W[i], indices[begin:end], data[begin:end], m, Ht, beta, of_H)
+            add_observed(sums, W[i], indices[begin:end], data[begin:end], m, Ht, loss, of_H)
     return parts_W, parts_H

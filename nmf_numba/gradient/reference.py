@@ -23,9 +23,9 @@ def common(Ht, beta):
     return Ht.T @ Ht if beta == 2 else Ht.sum(axis=0, keepdims=True)
 
 
-def denominators(W, Ht, beta):
-    """Return the denominators of (1), (n_rows, n_components). For H call denominators(Ht, W, beta)."""
-    return weights(0, W @ Ht.T, beta)[1] @ Ht
+def denominators(W, Ht, loss):
+    """Return the denominators of (1), (n_rows, n_components). For H call denominators(Ht, W, loss)."""
+    return weights(0, W @ Ht.T, *loss)[1] @ Ht
 
 
 def products_dense(X, W, Ht, bounds):
@@ -44,19 +44,20 @@ def products_csr(indptr, indices, data, W, Ht, bounds):
     return XHt, XtW
 
 
-def numerators_dense(X, W, Ht, beta, bounds):
+def numerators_dense(X, W, Ht, loss, bounds):
     """Return the numerators of (1) for W, (n_rows, n_components), and of each chunk of rows for H, like H.
 
     X : (n_rows, n_features)
     W : (n_rows, n_components)
     Ht : (n_features, n_components)
+    loss : beta, and the floor of WH
     bounds : where chunks of rows begin, and where the last one ends. What H needs is the sum over all chunks.
     """
-    P, _ = weights(X, W @ Ht.T, beta)
+    P, _ = weights(X, W @ Ht.T, *loss)
     return P @ Ht, np.array([W[start:stop].T @ P[start:stop] for start, stop in pairwise(bounds)])
 
 
-def numerators_csr(indptr, indices, data, W, Ht, beta, bounds):
+def numerators_csr(indptr, indices, data, W, Ht, loss, bounds):
     """The same for an X in compressed sparse row format: only stored entries add to numerators. H's lie like Ht.
 
     Row i of X holds data[p] in column indices[p], for p from indptr[i] to indptr[i + 1].
@@ -65,13 +66,13 @@ def numerators_csr(indptr, indices, data, W, Ht, beta, bounds):
     for c, (start, stop) in enumerate(pairwise(bounds)):
         for i in range(start, stop):
             columns, x = indices[indptr[i] : indptr[i + 1]], data[indptr[i] : indptr[i + 1]]
-            P, _ = weights(x, W[i : i + 1] @ Ht[columns].T, beta)
+            P, _ = weights(x, W[i : i + 1] @ Ht[columns].T, *loss)
             numerator_W[i] = (P @ Ht[columns])[0]
             numerator_H[c, columns] += P.T @ W[i : i + 1]
     return numerator_W, numerator_H
 
 
-def parts_observed_dense(X, entry_weights, W, Ht, beta, of_H, bounds):
+def parts_observed_dense(X, entry_weights, W, Ht, loss, of_H, bounds):
     """Return numerators and denominators where only some entries of X count, each with a weight m.
 
         numerator = (m * X * (WH)^(beta-2)) H',     denominator = (m * (WH)^(beta-1)) H'                  (2)
@@ -83,14 +84,14 @@ def parts_observed_dense(X, entry_weights, W, Ht, beta, of_H, bounds):
     """
     n_chunks, k = len(bounds) - 1, W.shape[1]
     m = np.where(np.isnan(X), 0, entry_weights).astype(W.dtype)
-    P, Q = (m * part for part in weights(np.where(m > 0, X, 0), W @ Ht.T, beta))
+    P, Q = (m * part for part in weights(np.where(m > 0, X, 0), W @ Ht.T, *loss))
     if not of_H:
         return np.array([P @ Ht, Q @ Ht]), np.zeros((n_chunks, 2, 0, k), W.dtype)
     chunks = [slice(start, stop) for start, stop in pairwise(bounds)]
     return np.zeros((2, 0, k), W.dtype), np.array([[A[rows].T @ W[rows] for A in (P, Q)] for rows in chunks])
 
 
-def parts_observed_csr(indptr, indices, data, entry_weights, W, Ht, beta, of_H, bounds):
+def parts_observed_csr(indptr, indices, data, entry_weights, W, Ht, loss, of_H, bounds):
     """The same for an X in compressed sparse row format, whose entries that are not stored are missing.
 
     entry_weights : m of each stored entry, or nothing: then all are 1
@@ -102,7 +103,7 @@ def parts_observed_csr(indptr, indices, data, entry_weights, W, Ht, beta, of_H, 
         for i in range(start, stop):
             stored = slice(indptr[i], indptr[i + 1])
             columns, m = indices[stored], entry_weights[stored] if len(entry_weights) else 1
-            for which, part in enumerate(weights(data[stored], W[i] @ Ht[columns].T, beta)):
+            for which, part in enumerate(weights(data[stored], W[i] @ Ht[columns].T, *loss)):
                 if of_H:
                     parts_H[c, which, columns] += np.outer(m * part, W[i])
                 else:

@@ -48,20 +48,22 @@ def _parts(problem: Problem, functions: Any, W: Float, Ht: Float, bounds: Any) -
         arrays = problem.observed_arrays
 
         def observed_parts() -> Parts:
-            numerator, denominator = sum_of_chunks(of_layout(*arrays, W, Ht, beta, True, bounds)[1], problem.engine)
+            numerator, denominator = sum_of_chunks(
+                of_layout(*arrays, W, Ht, problem.loss, True, bounds)[1], problem.engine
+            )
             return numerator, denominator
 
-        numerator_W, denominator_W = of_layout(*arrays, W, Ht, beta, False, bounds)[0]
+        numerator_W, denominator_W = of_layout(*arrays, W, Ht, problem.loss, False, bounds)[0]
         return (numerator_W, denominator_W), observed_parts
     if beta == 2:
         of_layout = functions.products_dense if is_dense else functions.products_csr
         numerator_W, sums = of_layout(*problem.arrays, W, Ht, bounds)
     else:
         of_layout = functions.numerators_dense if is_dense else functions.numerators_csr
-        numerator_W, sums = of_layout(*problem.arrays, W, Ht, beta, bounds)
+        numerator_W, sums = of_layout(*problem.arrays, W, Ht, problem.loss, bounds)
 
     def denominator(A: Float, B: Float) -> Float:
-        result: Float = functions.denominators(A, B, beta) if beta not in (1, 2) else functions.common(B, beta)
+        result: Float = functions.common(B, beta) if beta in (1, 2) else functions.denominators(A, B, problem.loss)
         return result
 
     def parts() -> Parts:

@@ -36,9 +36,9 @@ def _share(x, y, s, q, q_less):
 
 
 @kernel
-def line_divergence(x, y, m, beta):
+def line_divergence(x, y, m, loss):
     """Return the sum of m d(x | y) over lines of entries, in float64. m is of float64, and may be longer."""
-    total, n = 0.0, len(y)
+    total, n, (beta, floor) = 0.0, len(y), loss
     if beta == 2:
         for j in range(n):
             residual = np.float64(x[j]) - np.float64(y[j])
@@ -46,18 +46,18 @@ def line_divergence(x, y, m, beta):
     elif beta == 1:
         for j in range(n):
             x_j = np.float64(x[j])
-            y_j, most, s = _ratio(x_j, np.float64(y[j]), FLOOR)
+            y_j, most, s = _ratio(x_j, np.float64(y[j]), floor)
             total += m[j] * (most * _share(x_j, y_j, s, s - 1.0, log(s)))
     elif beta == 0:
         for j in range(n):
             x_j = np.float64(x[j])
-            y_j, _, s = _ratio(x_j, np.float64(y[j]), FLOOR)
+            y_j, _, s = _ratio(x_j, np.float64(y[j]), floor)
             total += m[j] * _share(x_j, y_j, s, log(s), (s - 1.0) / max(s, TINY))
     else:
-        floor, a, (high, low) = FLOOR if beta <= 1 else 0.0, beta - 1.0, split(beta)
+        least, a, (high, low) = floor if beta <= 1 else 0.0, beta - 1.0, split(beta)
         for j in range(n):
             x_j = np.float64(x[j])
-            y_j, most, s = _ratio(x_j, np.float64(y[j]), floor)
+            y_j, most, s = _ratio(x_j, np.float64(y[j]), least)
             log_s = log(s)
             q, q_less = (expm1(beta * log_s), expm1(a * log_s)) if s > 0 else (-1.0, -1.0)
             share = _share(x_j, y_j, s, q / beta, q_less / a)
@@ -66,9 +66,9 @@ def line_divergence(x, y, m, beta):
 
 
 @kernel
-def denominator_weights(p, y, beta):
-    """Set p <- y^(beta-1), for lines of entries; y is clipped at FLOOR if beta < 1."""
-    floor = y.dtype.type(FLOOR)
+def denominator_weights(p, y, loss):
+    """Set p <- y^(beta-1), for lines of entries; y is clipped at the floor if beta < 1."""
+    beta, floor = loss[0], y.dtype.type(loss[1])
     if beta < 1:
         for j in range(len(y)):
             y[j] = max(y[j], floor)
@@ -76,12 +76,12 @@ def denominator_weights(p, y, beta):
 
 
 @kernel
-def weights(p, y, x, beta):
+def weights(p, y, x, loss):
     """Set p <- x y^(beta-2) and y <- y^(beta-1), for lines of entries: what `weights` of reference.py returns.
 
     For beta = 1, where y^0 is 1 and nobody needs it, y stays as it is.
     """
-    n, floor, one = len(y), y.dtype.type(FLOOR), y.dtype.type(1)
+    n, beta, floor, one = len(y), loss[0], y.dtype.type(loss[1]), y.dtype.type(1)
     if beta == 1:  # y is not needed any more
         for j in range(n):
             p[j] = x[j] / max(y[j], floor)
@@ -91,7 +91,7 @@ def weights(p, y, x, beta):
             y[j] = np.sqrt(inverse) if beta == 0.5 else inverse
             p[j] = x[j] * (inverse * y[j])
     elif beta <= 2:  # one power serves both: y^(beta-2) is y^(beta-1) / y
-        denominator_weights(p, y, beta)
+        denominator_weights(p, y, loss)
         least = floor ** (y.dtype.type(beta) - 2)  # y^(beta-2) at the floor
         for j in range(n):
             ratio = p[j] / y[j] if y[j] >= floor else least
@@ -116,7 +116,7 @@ def transposed(Ht):
 
 
 @parallel
-def all_dense(X, W, Ht, beta, bounds):
+def all_dense(X, W, Ht, loss, bounds):
     """Return D of each chunk of rows."""
     totals, H = np.zeros(len(bounds) - 1), transposed(Ht)
     block = max(ROWS, ENTRIES // len(Ht))
@@ -126,12 +126,12 @@ def all_dense(X, W, Ht, beta, bounds):
             stop = min(start + block, bounds[c + 1])
             WH = buffer[: stop - start]
             product(WH, W[start:stop], H, False)
-            totals[c] += line_divergence(X[start:stop].reshape(-1), WH.reshape(-1), ones, beta)
+            totals[c] += line_divergence(X[start:stop].reshape(-1), WH.reshape(-1), ones, loss)
     return totals
 
 
 @parallel
-def all_csr(indptr, indices, data, W, Ht, beta, bounds):
+def all_csr(indptr, indices, data, W, Ht, loss, bounds):
     """Return D of each chunk of rows, stored entries or not: each row of X is written out."""
     totals, H = np.zeros(len(bounds) - 1), transposed(Ht)
     block = max(ROWS, ENTRIES // len(Ht))
@@ -144,14 +144,14 @@ def all_csr(indptr, indices, data, W, Ht, beta, bounds):
             for i in range(start, stop):
                 for p in range(indptr[i], indptr[i + 1]):
                     x[indices[p]] = data[p]
-                totals[c] += line_divergence(x, buffer[i - start], ones, beta)
+                totals[c] += line_divergence(x, buffer[i - start], ones, loss)
                 for p in range(indptr[i], indptr[i + 1]):
                     x[indices[p]] = 0
     return totals
 
 
 @parallel
-def only_stored_csr(indptr, indices, data, W, Ht, beta, bounds):
+def only_stored_csr(indptr, indices, data, W, Ht, loss, bounds):
     """Return for each chunk the sum over stored entries of d(x | y) - d(0 | y), and how large the terms of it are."""
     totals, sizes = np.zeros(len(bounds) - 1), np.zeros(len(bounds) - 1)
     for c in prange(len(bounds) - 1):
@@ -159,11 +159,11 @@ def only_stored_csr(indptr, indices, data, W, Ht, beta, bounds):
         for i in range(bounds[c], bounds[c + 1]):
             x, wh = data[indptr[i] : indptr[i + 1]], y[: indptr[i + 1] - indptr[i]]
             products(W[i], indices[indptr[i] : indptr[i + 1]], Ht, wh)
-            of_zeros = 0.0
+            of_zeros, beta = 0.0, loss[0]
             for q in range(len(wh)):
                 y_q = np.float64(wh[q])
                 of_zeros += y_q if beta == 1 else 0.5 * y_q * y_q
-            share = line_divergence(x, wh, ones, beta)
+            share = line_divergence(x, wh, ones, loss)
             totals[c] += share - of_zeros
             sizes[c] += share + of_zeros
     return totals, sizes
@@ -181,7 +181,7 @@ def observed_in(X, entry_weights, i, columns, x, m):
 
 
 @parallel
-def divergence_observed_dense(X, entry_weights, W, Ht, beta, bounds):
+def divergence_observed_dense(X, entry_weights, W, Ht, loss, bounds):
     """Chunks of rows in parallel, with WH at the entries that count."""
     totals, n_features = np.zeros(len(bounds) - 1), X.shape[1]
     for c in prange(len(bounds) - 1):
@@ -189,12 +189,12 @@ def divergence_observed_dense(X, entry_weights, W, Ht, beta, bounds):
         for i in range(bounds[c], bounds[c + 1]):
             n = observed_in(X, entry_weights, i, columns, lines[0], m)
             products(W[i], columns[:n], Ht, lines[1])
-            totals[c] += line_divergence(lines[0, :n], lines[1, :n], m, beta)
+            totals[c] += line_divergence(lines[0, :n], lines[1, :n], m, loss)
     return totals
 
 
 @parallel
-def divergence_observed_csr(indptr, indices, data, entry_weights, W, Ht, beta, bounds):
+def divergence_observed_csr(indptr, indices, data, entry_weights, W, Ht, loss, bounds):
     """Chunks of rows in parallel, with WH at what X stores."""
     totals = np.zeros(len(bounds) - 1)
     for c in prange(len(bounds) - 1):
@@ -205,25 +205,25 @@ def divergence_observed_csr(indptr, indices, data, entry_weights, W, Ht, beta, b
                 for q in range(n):
                     m[q] = entry_weights[begin + q]
             products(W[i], indices[begin : begin + n], Ht, y)
-            totals[c] += line_divergence(data[begin : begin + n], y[:n], m, beta)
+            totals[c] += line_divergence(data[begin : begin + n], y[:n], m, loss)
     return totals
 
 
-def divergence_dense(X, W, Ht, beta, bounds):
+def divergence_dense(X, W, Ht, loss, bounds):
     """Chunks of rows of X."""
-    return sum(all_dense(X, W, Ht, beta, bounds).tolist())  # in order
+    return sum(all_dense(X, W, Ht, loss, bounds).tolist())  # in order
 
 
-def divergence_csr(indptr, indices, data, W, Ht, beta, bounds):
+def divergence_csr(indptr, indices, data, W, Ht, loss, bounds):
     """Stored entries for beta = 2 and 1, unless cancellation forbids it, else all entries."""
-    if beta in (1, 2):
-        totals, sizes = only_stored_csr(indptr, indices, data, W, Ht, beta, bounds)
+    if loss[0] in (1, 2):
+        totals, sizes = only_stored_csr(indptr, indices, data, W, Ht, loss, bounds)
         zeros = (
             0.5 * float(np.vdot(gram_matrix(W), gram_matrix(Ht)))
-            if beta == 2
+            if loss[0] == 2
             else float(W.sum(0, np.float64) @ Ht.sum(0, np.float64))
         )
         total, size = zeros + sum(totals.tolist()), zeros + sum(sizes.tolist())
         if np.isfinite(size) and total > CANCELLED * size:
             return total
-    return sum(all_csr(indptr, indices, data, W, Ht, beta, bounds).tolist())
+    return sum(all_csr(indptr, indices, data, W, Ht, loss, bounds).tolist())

@@ -58,7 +58,7 @@ def evaluate(problem: Problem, W: Float, Ht: Float) -> Objective:
     bounds = problem.bounds(W.shape[1])
     with np.errstate(all="ignore"):  # beyond float64 it is infinity
         with threads() if problem.engine == "numba" and len(bounds) > 2 else contextlib.nullcontext():
-            data_fit = divergence(*arrays, W, Ht, problem.beta, bounds)
+            data_fit = divergence(*arrays, W, Ht, problem.loss, bounds)
         return Objective(
             float(sum(data_fit.tolist()) if problem.observed else data_fit),  # chunk by chunk, in order
             l1_W=problem.l1_W * float(W.sum()) if problem.l1_W else 0.0,
@@ -77,7 +77,8 @@ def _checked(
     X = observed.pop("X")
     validation.check_zeros(X, beta, name, has_missing=observed["missing"])
     W, H = validation.check_product(X, W, H)
-    return evaluate(Problem.scaled(X, beta, *alphas, engine=engine, **observed), W, H.T)
+    problem = Problem.scaled(X, beta, *alphas, engine=engine, **observed)
+    return evaluate(problem.in_its_unit(), W, H.T)
 
 
 def objective(
@@ -129,7 +130,8 @@ def objective(
     -------
     Objective
         The five terms and their sum, `total`. All are >= 0; the divergence is computed in float64 so that it keeps its
-        digits for close fits. Where it has a logarithm or a negative power of WH, WH is raised to 2**-23 (1.2e-7).
+        digits for close fits. Where it has a logarithm or a negative power of WH, WH is raised to 2**-23 (1.2e-7), for
+        0 < beta < 1 times the mean of X.
 
     Raises
     ------

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from nmf_numba import validation
-from nmf_numba.problem import Float, Problem
+from nmf_numba.problem import FLOOR, Float, Problem
 from nmf_numba.solvers.hals.solver import HALS, HALSState
-from nmf_numba.solvers.mu.solver import SMALLEST_WH
 from nmf_numba.solvers.solver import AlternatingSolver, State
 
 _HALS = HALS()
@@ -55,7 +54,7 @@ class CyclicCoordinateDescent(AlternatingSolver):
 
     def least_X(self, problem: Problem) -> float:
         """WH can't be smaller than its floor."""
-        return SMALLEST_WH if problem.beta == 1 else 0.0
+        return FLOOR if problem.beta == 1 else 0.0
 
     def init(self, problem: Problem, W: Float, Ht: Float, rng: Any = None) -> State:
         """For the Frobenius loss and an H that stays, multiply X with it once, as HALS does."""

@@ -70,12 +70,12 @@ def update(W, numerator, denominator, penalties, beta, least, observed=False):
 
 
 @kernel
-def weight_tile(P, Q, x, left, beta):
+def weight_tile(P, Q, x, left, loss):
     """Turn a tile Q of WH and the columns of x from `left` on into weights: P of numerators, Q of denominators."""
     n_lines = 1 if Q.shape[1] == x.shape[1] else len(x)  # whole rows are one long line
     p, q, x_lines = P.reshape(n_lines, -1), Q.reshape(n_lines, -1), x.reshape(n_lines, -1)
     for i in range(n_lines):
-        weights(p[i], q[i], x_lines[i, left : left + p.shape[1]], beta)
+        weights(p[i], q[i], x_lines[i, left : left + p.shape[1]], loss)
 
 
 @kernel
@@ -88,9 +88,10 @@ def add_tile(sums, sums_H, rows, tile, h, left, is_for_H):
 
 
 @parallel
-def row_pass_dense(W, X, Ht, denominator, beta, penalties, update_H, bounds):
+def row_pass_dense(W, X, Ht, denominator, loss, penalties, update_H, bounds):
     """Chunks of rows in parallel, each a block of rows at a time, with sums of its own."""
-    n_chunks, k, n_features, general = len(bounds) - 1, W.shape[1], len(Ht), beta != 1 and beta != 2
+    n_chunks, k, n_features, beta = len(bounds) - 1, W.shape[1], len(Ht), loss[0]
+    general = beta != 1 and beta != 2
     numerator_H = np.empty((n_chunks, k, n_features), W.dtype)
     denominator_H = np.empty((n_chunks, k, n_features if general else k if beta == 2 else 0), W.dtype)
     H, width = transposed(Ht if beta != 2 and Ht.size < KEPT else Ht[:0]), min(TILE, n_features)
@@ -113,7 +114,7 @@ def row_pass_dense(W, X, Ht, denominator, beta, penalties, update_H, bounds):
                         Q = buffers[1, : n * len(h)].reshape(n, len(h))
                         tile = H[:, left : left + len(h)] if H.size > 0 else transposed(h)  # H is empty if large
                         product(Q, rows, tile, False)
-                        weight_tile(P, Q, x, left, beta)
+                        weight_tile(P, Q, x, left, loss)
                         add_tile(num, numerator_H[c], rows, P, h, left, is_for_H)
                         if general:
                             add_tile(den, denominator_H[c], rows, Q, h, left, is_for_H)
@@ -125,9 +126,10 @@ def row_pass_dense(W, X, Ht, denominator, beta, penalties, update_H, bounds):
 
 
 @parallel
-def row_pass_csr(W, indptr, indices, data, Ht, denominator, beta, penalties, update_H, bounds):
+def row_pass_csr(W, indptr, indices, data, Ht, denominator, loss, penalties, update_H, bounds):
     """The same, with WH at what X stores of each row, and the denominators given: they do not depend on X."""
-    n_chunks, least, given = len(bounds) - 1, least_entry(beta, W), beta != 1 and beta != 2
+    n_chunks, beta = len(bounds) - 1, loss[0]
+    least, given = least_entry(beta, W), beta != 1 and beta != 2
     numerator_H, k = empty_sums(n_chunks, len(Ht), W.shape[1], W), W.shape[1]
     denominator_H = empty_sums(n_chunks, k, k if beta == 2 else 0, W)
     for c in prange(n_chunks):
@@ -140,7 +142,7 @@ def row_pass_csr(W, indptr, indices, data, Ht, denominator, beta, penalties, upd
             fill(num, 0)
             for is_for_H in range(1 + update_H):  # 0: W; then 1: with its new rows H
                 sums = numerator_H[c] if is_for_H else num
-                add_stored(sums, rows, ends, indices, data, Ht, beta, is_for_H)
+                add_stored(sums, rows, ends, indices, data, Ht, loss, is_for_H)
                 if not is_for_H:
                     update(rows, num, denominator[start:stop] if given else denominator, penalties, beta, least)
                 elif beta == 2:

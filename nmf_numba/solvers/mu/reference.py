@@ -69,13 +69,14 @@ def update(W, numerator, denominator, penalties, beta, least, observed=False):
     W[least > W] = 0
 
 
-def row_pass_dense(W, X, Ht, denominator, beta, penalties, update_H, bounds):
+def row_pass_dense(W, X, Ht, denominator, loss, penalties, update_H, bounds):
     """Update W in place, chunk of rows by chunk of rows. Return H's numerator and denominator of each chunk, like H.
 
     W : (n_rows, n_components), changed in place, non-negative
     X : (n_rows, n_features)
     Ht : (n_features, n_components)
     denominator : for beta = 2 and 1 what `common` returns; else it is not used
+    loss : beta, and the floor of WH
     penalties : l1 and l2 of W
     update_H : False: H stays, and the sums are zero
     bounds : where the chunks of rows begin, and where the last one ends. Rows do not depend on each other: any split
@@ -83,23 +84,23 @@ def row_pass_dense(W, X, Ht, denominator, beta, penalties, update_H, bounds):
 
     For beta = 2 the second result is W'W, as `update` takes it. For beta = 1 it has no columns: column sums of W do.
     """
-    n_chunks, (n_features, k) = len(bounds) - 1, Ht.shape
+    n_chunks, (n_features, k), beta = len(bounds) - 1, Ht.shape, loss[0]
     numerator_H = np.zeros((n_chunks, k, n_features), W.dtype)
     denominator_H = np.zeros((n_chunks, k, {2: k, 1: 0}.get(beta, n_features)), W.dtype)
     for c, (start, stop) in enumerate(pairwise(bounds)):
         rows, X_rows = W[start:stop], X[start:stop]
-        P, Q = weights(X_rows, rows @ Ht.T, beta)
+        P, Q = weights(X_rows, rows @ Ht.T, *loss)
         shared = denominator if beta in (1, 2) else Q @ Ht
         update(rows, P @ Ht, shared, penalties, beta, smallest(beta, W.dtype))  # (2), (1)
         if update_H:
-            P, Q = weights(X_rows, rows @ Ht.T, beta)  # with the new rows
+            P, Q = weights(X_rows, rows @ Ht.T, *loss)  # with the new rows
             numerator_H[c] = rows.T @ P  # (2), for H
             if beta != 1:
                 denominator_H[c] = rows.T @ (rows if beta == 2 else Q)
     return numerator_H, denominator_H
 
 
-def row_pass_csr(W, indptr, indices, data, Ht, denominator, beta, penalties, update_H, bounds):
+def row_pass_csr(W, indptr, indices, data, Ht, denominator, loss, penalties, update_H, bounds):
     """The same row pass for an X in compressed sparse row format. Return H's numerator of each chunk, like Ht,
     and W'W for beta = 2.
 
@@ -107,17 +108,17 @@ def row_pass_csr(W, indptr, indices, data, Ht, denominator, beta, penalties, upd
     add nothing to a numerator. Denominators do not depend on X: here W's are given for all losses, in (n_rows, k) if
     beta is neither 2 nor 1.
     """
-    n_chunks, k = len(bounds) - 1, W.shape[1]
+    n_chunks, k, beta = len(bounds) - 1, W.shape[1], loss[0]
     numerator_H = np.zeros((n_chunks, *Ht.shape), W.dtype)
     denominator_H = np.zeros((n_chunks, k, k if beta == 2 else 0), W.dtype)
     for c, (start, stop) in enumerate(pairwise(bounds)):
         for i in range(start, stop):
             columns, x = indices[indptr[i] : indptr[i + 1]], data[indptr[i] : indptr[i + 1]]
             row, own = W[i : i + 1], denominator if beta in (1, 2) else denominator[i : i + 1]
-            P, _ = weights(x, row @ Ht[columns].T, beta)
+            P, _ = weights(x, row @ Ht[columns].T, *loss)
             update(row, P @ Ht[columns], own, penalties, beta, smallest(beta, W.dtype))  # (2), (1)
             if update_H:
-                P, _ = weights(x, row @ Ht[columns].T, beta)  # with the new row
+                P, _ = weights(x, row @ Ht[columns].T, *loss)  # with the new row
                 numerator_H[c, columns] += P.T @ row  # (2), for H
                 if beta == 2:
                     denominator_H[c] += row.T @ row

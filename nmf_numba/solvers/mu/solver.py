@@ -10,10 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nmf_numba.losses.objective import evaluate
-from nmf_numba.problem import Float, Problem, sum_of_chunks, twin
+from nmf_numba.problem import FLOOR, Float, Problem, sum_of_chunks, twin
 from nmf_numba.solvers.solver import RowPassSolver, Solver, State, Sums, kept
 
-SMALLEST_WH = 2.0**-23  # WH is raised to this where it has a negative power
 FLUSH = 2.0**-52  # float64's epsilon, for both dtypes: smaller entries of H become 0 for beta <= 1, of W for beta < 1
 
 EVALUATE_EVERY = 10  # iterations between two evaluations of the objective, with extrapolation
@@ -117,7 +116,7 @@ class MultiplicativeUpdates(RowPassSolver):
 
     def least_X(self, problem: Problem) -> float:
         """WH can't be smaller than its floor."""
-        return SMALLEST_WH if problem.beta < 2 else 0.0
+        return FLOOR if problem.beta < 2 else 0.0
 
     def init(self, problem: Problem, W: Float, Ht: Float, rng: Any = None) -> MultiplicativeState:
         """For an H that stays, compute once what depends on X and H alone."""
@@ -176,11 +175,11 @@ class MultiplicativeUpdates(RowPassSolver):
             functions.update(W, kept.numerator, kept.common, penalties, beta, TINIEST[W.dtype.char])
             return Sums(math.nan, ())
         common = gradient.common(Ht, beta) if kept.common is None else kept.common
-        more = beta, penalties, problem.update_H, problem.bounds(W.shape[1])
+        more = problem.loss, penalties, problem.update_H, problem.bounds(W.shape[1])
         if problem.layout == "dense":
             found = functions.row_pass_dense(W, *problem.arrays, Ht, common, *more)
         else:
-            given = gradient.denominators(W, Ht, beta) if is_general else common
+            given = gradient.denominators(W, Ht, problem.loss) if is_general else common
             found = functions.row_pass_csr(W, *problem.arrays, Ht, given, *more)
         if not problem.update_H:
             return Sums(math.nan, ())
@@ -188,7 +187,7 @@ class MultiplicativeUpdates(RowPassSolver):
         if problem.layout == "dense":  # these lie like H
             numerator, denominator = numerator.T, denominator.T if is_general else denominator
         elif is_general:
-            denominator = gradient.denominators(Ht, W, beta)
+            denominator = gradient.denominators(Ht, W, problem.loss)
         return Sums(math.nan, (numerator, gradient.common(W, beta) if beta == 1 else denominator))
 
     def _observed_pass(self, problem: Problem, state: State) -> Sums:
@@ -196,13 +195,13 @@ class MultiplicativeUpdates(RowPassSolver):
         (W, Ht), beta, gradient = (state.W, state.Ht), problem.beta, _gradient(problem)
         parts = gradient.parts_observed_dense if problem.layout == "dense" else gradient.parts_observed_csr
         bounds, penalties = problem.bounds(W.shape[1]), self._penalties(problem.l1_W, problem.l2_W, beta)
-        (numerator, denominator), _ = parts(*problem.observed_arrays, W, Ht, beta, False, bounds)
+        (numerator, denominator), _ = parts(*problem.observed_arrays, W, Ht, problem.loss, False, bounds)
         least = FLUSH if beta < 1 else TINIEST[W.dtype.char]
         with kept(W, problem.fixed_W), kept(W, problem.without_entries[0]):
             self.functions(problem).update(W, numerator, denominator, penalties, beta, least, True)
         if not problem.update_H:
             return Sums(math.nan, ())
-        _, chunks = parts(*problem.observed_arrays, W, Ht, beta, True, bounds)
+        _, chunks = parts(*problem.observed_arrays, W, Ht, problem.loss, True, bounds)
         return Sums(math.nan, tuple(sum_of_chunks(chunks, problem.engine)))
 
     def update(self, problem: Problem, state: State, sums: Sums) -> float:
@@ -248,7 +247,7 @@ class MultiplicativeUpdates(RowPassSolver):
         B += denominator + problem.l1_H + problem.l2_H * Ht
         gamma = 1 / max(1.0, 2 - beta, beta - 1)
         with np.errstate(all="ignore"):
-            Ht[:] = (A / np.where(B == 0, B.dtype.type(SMALLEST_WH), B)) ** gamma
+            Ht[:] = (A / np.where(B == 0, B.dtype.type(FLOOR), B)) ** gamma
         Ht[Ht < (FLUSH if beta <= 1 else TINIEST[Ht.dtype.char])] = 0
 
 
