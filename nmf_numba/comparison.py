@@ -194,7 +194,9 @@ stopping, missing, weights
                 validation.warn_zeros_stay(solver.name)
 
     run = prepare(X, dataclasses.replace(options, solver=first))
-    options = dataclasses.replace(options, W=run.W, H=np.ascontiguousarray(run.Ht.T), init="custom")
+    options = dataclasses.replace(
+        options, W=run.problem.outside(run.W, run.start_W), H=np.ascontiguousarray(run.Ht.T), init="custom"
+    )
     if not isinstance(random_state, numbers.Integral):  # all runs shuffle alike: each has a copy of the stream
         options = dataclasses.replace(options, random_state=validation.check_random_state(random_state))
     results = {}
@@ -204,7 +206,7 @@ stopping, missing, weights
             if engine == SKLEARN and solver.name not in SKLEARN_SOLVERS:
                 reasons[name] = f"scikit-learn has no solver {solver.name!r}."
                 continue
-            if engine == SKLEARN and problem.observed:
+            if engine == SKLEARN and (problem.observed or problem.row_weights is not None):
                 reasons[name] = "scikit-learn has neither missing entries nor weights."
                 continue
             with warnings.catch_warnings():

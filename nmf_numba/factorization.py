@@ -131,7 +131,8 @@ def fit(
         error.
     weights : array-like or SciPy sparse, shape (n_samples, n_features) or (n_samples,), or None, default None
         How much each entry of X counts in D_beta, or each row; >= 0. An entry of weight zero is missing. Sparse
-        weights are zero where they store nothing.
+        weights are zero where they store nothing. For a sparse X whose zeros count: sparse, or one for each row, with
+        beta > 0 and alpha_W = 0.
     fixed_W, fixed_H : array-like of bool or of int, or None, default None
         What of W or H stays as it is in the W or H that is passed, while the rest starts where `init` says: a mask of
         the factor's shape, or a list of components. With a list, W or H may have these components only. An entry that

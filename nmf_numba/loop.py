@@ -18,7 +18,7 @@ from nmf_numba import containers, validation
 from nmf_numba.gradient.residual import kkt_residual
 from nmf_numba.initialization import make_start
 from nmf_numba.losses.objective import Objective, evaluate
-from nmf_numba.observations import Missing, check_entries, check_fixed, check_given, observe
+from nmf_numba.observations import Missing, check_entries, check_fixed, check_given, observe, with_scaled_rows
 from nmf_numba.options import DEFAULT, Options
 from nmf_numba.problem import Float, Problem
 from nmf_numba.solvers.solver import Coordinate, Solver, State
@@ -74,7 +74,7 @@ class Step:
     def objective(self) -> Objective:
         """Return the regularised objective at W and H. Computed when first asked for: a pass over X."""
         if self._objective is None:
-            self._objective = evaluate(self._problem, self.W, self.H.T)
+            self._objective = evaluate(self._problem, self._problem.inside(self.W), self.H.T)
         return self._objective
 
     def kkt(self) -> float:
@@ -86,7 +86,7 @@ class Step:
         X, which costs about as much as an iteration.
         """
         if self._kkt is None:
-            self._kkt = kkt_residual(self._problem, self.W, self.H.T)
+            self._kkt = kkt_residual(self._problem, self._problem.inside(self.W), self.H.T)
         return self._kkt
 
 
@@ -124,6 +124,7 @@ class Run:
     rng: Any
     options: Options
     state: State | None = None  # where a resumed fit goes on
+    start_W: Float | None = None  # the user's, if W is another
     rows: list[tuple[int, float, float, Objective, float]] | None = (
         None  # filled if it is a list: what a Trace is made of
     )
@@ -221,7 +222,8 @@ class Run:
 
     def step(self, n_iter: int, state: State, violation: float, **more: Any) -> Step:
         """Return where the run stands; W and H are views of arrays that the next iteration changes."""
-        return Step(n_iter, state.W, state.Ht.T, violation, self.seconds, None, self.problem, **more)
+        W = self.problem.outside(state.W, self.start_W)
+        return Step(n_iter, W, state.Ht.T, violation, self.seconds, None, self.problem, **more)
 
     def check_finite(self, n_iter: int, state: State) -> None:
         """Refuse factors that have overflowed."""
@@ -260,7 +262,7 @@ class Run:
             elif n_iter > 0:
                 state, half = yield from self.parts(n_iter, state)
             self.state = state
-            step = Step(n_iter, state.W, state.Ht.T, state.violation, self.seconds, None, problem, half)
+            step = self.step(n_iter, state, state.violation, half=half)
             due = n_iter % TEST_EVERY == 0
             if due:
                 self.check_finite(n_iter, state)
@@ -293,7 +295,8 @@ def prepare(X: Any, options: Options) -> Run:
     observed = observe(X, options.missing, options.weights)
     X = observed.pop("X")
     problem = Problem.scaled(X, beta, *alphas, update_H=options.update_H, engine=options.engine, **observed)
-    problem, options = _with_fixed(problem, options)
+    plain, options = _with_fixed(problem, options)
+    problem = with_scaled_rows(plain)
     if options.stopping == "kkt":
         problem = problem.in_its_unit()
     solver = options.solver_for(problem)
@@ -302,7 +305,7 @@ def prepare(X: Any, options: Options) -> Run:
     if refusal is not None:
         validation.refuse(solver.name, refusal)
     validation.check_zeros(X, beta, has_missing=problem.missing)
-    if problem.observed:
+    if problem.observed or problem.row_scale is not None:
         check_entries(problem, names)
     largest, degree = problem.largest, solver.degree(problem)
     if largest > 0:
@@ -313,15 +316,18 @@ def prepare(X: Any, options: Options) -> Run:
         validation.refuse_coordinates(solver.name)
     if options.resume is not None:
         state = options.resume.state_for(X, solver, given)
-        return Run(problem, solver, state.W, state.Ht, state.rng, options, state)
+        start_W, state.W = state.W.copy(), problem.inside(state.W)
+        return Run(problem, solver, state.W, state.Ht, state.rng, options, state, start_W)
 
     with np.errstate(all="ignore"):  # underflow is harmless, and what overflows is refused
-        W, H = _start(problem, options)
+        start_W, H = _start(plain, options)
+        W = problem.inside(start_W)
     if largest > 0 and W.max() > 0:
         start = float(W.max()) * float(H.max())
         validation.check_scale(start, f"W @ H at the start (init={options.init!r})", X.dtype, degree)
     rng = validation.check_random_state(options.random_state)
-    return Run(problem, solver, np.ascontiguousarray(W), _transposed(H, options.engine), rng, options)
+    W, Ht = np.ascontiguousarray(W), _transposed(H, options.engine)
+    return Run(problem, solver, W, Ht, rng, options, start_W=None if problem.row_scale is None else start_W)
 
 
 def _start(problem: Problem, options: Options) -> tuple[Float, Float]:

@@ -26,8 +26,10 @@ def observe(X: Any, missing: object, weights: Any) -> dict[str, Any]:
     given = _check_weights(weights, X)
     if sparse.issparse(given):
         X, given = _on_stored(X, given, is_zero=missing is None)
+    elif sparse.issparse(X) and missing is None:
+        return {"X": X, "missing": False, "weights": None, "row_weights": _of_rows(X, given)}
     elif sparse.issparse(X):
-        X, given = _at_stored(X, given, missing)
+        X, given = _at_stored(X, given)
     return {
         "X": X,
         "missing": missing is not None or sparse.issparse(X),
@@ -67,15 +69,37 @@ def _check_weights(weights: Any, X: Matrix) -> Any:
     return found.astype(X.dtype, copy=False)
 
 
-def _at_stored(X: Any, weights: Float, missing: object) -> tuple[Any, Float]:
-    """Return X where dense weights are positive at what it stores, and these weights."""
-    if missing is None:
-        way_out = "" if weights.shape[1] == 1 < X.shape[1] else "scipy.sparse.csr_array(weights), "
+def _of_rows(X: Any, weights: Float) -> Float:
+    """Return one weight for each row of a sparse X whose zeros count."""
+    if weights.shape[1] > 1:
         raise ValueError(
-            "weights for a sparse X whose zeros count must be a sparse matrix of X's shape: what it does not store has "
-            f"the weight zero. Found a dense array. Pass {way_out}missing='not stored' if what X does not store is "
-            "missing, or X.toarray()."
+            "weights for a sparse X whose zeros count must be one for each row, or a sparse matrix of X's shape: what "
+            "it does not store has the weight zero. Found a dense matrix. Pass scipy.sparse.csr_array(weights), "
+            "missing='not stored' if what X does not store is missing, or X.toarray()."
         )
+    return weights[:, 0]
+
+
+def with_scaled_rows(problem: Problem) -> Problem:
+    """Make weights of rows a part of a sparse X, or refuse them."""
+    if problem.row_weights is None:
+        return problem
+    refused = (
+        f"beta_loss = {problem.beta}, only beta > 0"
+        if problem.beta <= 0
+        else "a penalty on W, only alpha_W = 0 (with alpha_H as you like)"
+        if problem.l1_W > 0 or problem.l2_W > 0
+        else None
+    )
+    if refused is not None:
+        raise ValueError(
+            f"weights of rows, for a sparse X whose zeros count, do not handle {refused}. Or pass X.toarray()."
+        )
+    return problem.with_scaled_rows()
+
+
+def _at_stored(X: Any, weights: Float) -> tuple[Any, Float]:
+    """Return X where dense weights are positive at what it stores, and these weights."""
     rows = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
     stored: Float = weights[rows, 0 if weights.shape[1] == 1 else X.indices]
     return (X, stored) if stored.all() else _kept(X, rows, X.indices, X.data, stored, stored > 0)
@@ -109,16 +133,21 @@ def check_entries(problem: Problem, names: list[str] | None = None) -> None:
     rows, columns = problem.without_entries
     if len(rows) == problem.X.shape[0]:
         raise ValueError("X has no entry that counts: all are missing, or have the weight zero.")
-    for what, factor, found in (("row", "W", rows), ("column", "H", columns)):
-        if len(found) > 0:
-            shown = ", ".join(str(names[i]) if names and what == "column" else str(i) for i in found[:SHOWN])
-            more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-            many = "" if len(found) == 1 else "s"
-            validation.warn(
-                f"X has no entry that counts in {what}{many} {shown}{more}: there {factor} stays where it starts. "
-                f"Leave the {what}{many} out, or do not use {factor} there.",
-                UserWarning,
-            )
+    _warn_without("row", "W", rows)
+    _warn_without("column", "H", columns, names)
+
+
+def _warn_without(what: str, factor: str, found: NDArray[np.intp], names: list[str] | None = None) -> None:
+    """Warn of rows or columns of which no entry counts."""
+    if len(found) > 0:
+        shown = ", ".join(str(names[i]) if names else str(i) for i in found[:SHOWN])
+        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        many = "" if len(found) == 1 else "s"
+        validation.warn(
+            f"X has no entry that counts in {what}{many} {shown}{more}: there {factor} stays where it starts. "
+            f"Leave the {what}{many} out, or do not use {factor} there.",
+            UserWarning,
+        )
 
 
 def check_fixed(name: str, fixed: Any, shape: tuple[int, int], axis: int) -> NDArray[np.bool_] | None:

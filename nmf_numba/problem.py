@@ -70,6 +70,10 @@ class Problem:
         entry, and what is not stored is missing. None: 1.
     largest_weight : float
         Of the whole X, also in a problem of some of its rows.
+    row_weights : ndarray or None
+        One for each row of a CSR of which all entries count, until `with_scaled_rows` makes them a part of X.
+    row_scale : ndarray or None
+        What the rows of X, and of a W for it, have been multiplied by then.
     fixed_W, fixed_H : ndarray of bool or None
         Entries that stay as they are at the start; of W's shape, and of H's transposed.
     floor : float
@@ -93,6 +97,8 @@ class Problem:
     missing: bool = False
     weights: NDArray[Any] | None = None
     largest_weight: float = 1.0
+    row_weights: NDArray[Any] | None = None
+    row_scale: NDArray[Any] | None = None
     fixed_W: NDArray[np.bool_] | None = None
     fixed_H: NDArray[np.bool_] | None = None
     floor: float = FLOOR
@@ -120,6 +126,32 @@ class Problem:
             l2_H=n_samples * alpha_H * (1 - l1_ratio),
             **more,
         )
+
+    def with_scaled_rows(self) -> Problem:
+        """Return the problem without weights of rows, which become a part of X: its kernels need not know of them.
+
+        With a factor a > 0, d(a x | a y) = a^beta d(x | y). So a row of X that counts m times is that row times
+        a = m^(1/beta) that counts once, and W's row is multiplied by a too: see `inside` and `outside`.
+        """
+        if self.row_weights is None:
+            return self
+        with np.errstate(all="ignore"):  # what overflows is refused as an X that is too large
+            scale = self.row_weights ** self.X.dtype.type(1 / self.beta)
+        X = self.X.copy()
+        X.data *= np.repeat(scale, np.diff(X.indptr))
+        return dataclasses.replace(self, X=_read_only(X), row_weights=None, row_scale=scale)
+
+    def inside(self, W: Float) -> Float:
+        """Return a W of the user's as it belongs to this X, whose rows may have been scaled."""
+        return W if self.row_scale is None else W * self.row_scale[:, None].astype(W.dtype)
+
+    def outside(self, W: Float, where_not: Float | None) -> Float:
+        """Return such a W as the user knows it; rows of weight zero are those of where_not."""
+        if self.row_scale is None or where_not is None:
+            return W
+        scale = self.row_scale[:, None]
+        result: Float = np.divide(W, scale, out=where_not.copy(), where=scale > 0)
+        return result
 
     def in_its_unit(self) -> Problem:
         """Return the problem with a floor of WH that has X's unit, as a share of its mean.
@@ -169,6 +201,9 @@ class Problem:
 
     def mean(self) -> Any:
         """Return the mean of X, over the entries that count, by their weights."""
+        if self.row_weights is not None:
+            sums = np.asarray(self.X.sum(axis=1, dtype=np.float64)).reshape(-1)
+            return self.X.dtype.type(np.average(sums, weights=self.row_weights) / self.X.shape[1])
         if not self.observed:
             return mean_of(self.X)
         total = weight = 0.0
@@ -198,6 +233,8 @@ class Problem:
     @property
     def without_entries(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """The rows and the columns of X of which nothing counts: W and H stay there as they are."""
+        if self.row_scale is not None:
+            return np.flatnonzero(self.row_scale == 0), np.empty(0, np.intp)
         if "without entries" not in self._made:
             columns = np.zeros(self.X.shape[1], np.int64)
             if self.layout == "csr":
@@ -256,6 +293,7 @@ class Problem:
         if self.layout == "dense":
             weights = weights if weights is None or len(weights) == 1 else weights[start:stop]
             return dataclasses.replace(self, X=self.X[start:stop], weights=weights, fixed_W=fixed_W)
+        row_scale = None if self.row_scale is None else self.row_scale[start:stop]
         X, stop = self.X, min(stop, self.X.shape[0])
         stored = slice(X.indptr[start], X.indptr[stop])
         weights = None if weights is None else weights[stored]
@@ -265,7 +303,7 @@ class Problem:
             X.indices[stored],
             X.indptr[start : stop + 1] - stored.start,
         )
-        return dataclasses.replace(self, X=_read_only(part), weights=weights, fixed_W=fixed_W)
+        return dataclasses.replace(self, X=_read_only(part), weights=weights, row_scale=row_scale, fixed_W=fixed_W)
 
     def tiny(self, n_features: int) -> Problem:
         """Return a problem of two rows with X's types, to compile for: it does not touch X."""

@@ -160,7 +160,7 @@ class Factorization:
             if self._problem is None:
                 raise ValueError(f"{name} needs X, which this result does not have: use nmf_numba.objective(X, W, H).")
             compute = {"objective": evaluate, "kkt": kkt_residual, "relative_error": _relative_error}[name]
-            self._figures[name] = compute(self._problem, self.W, self.H.T)
+            self._figures[name] = compute(self._problem, self._problem.inside(self.W), self.H.T)
         return self._figures[name]
 
     def transform(
@@ -402,7 +402,12 @@ class Factorization:
 
 
 def _relative_error(problem: Problem, W: Float, Ht: Float) -> float:
-    plain, size = Problem(problem.X, engine=problem.engine, missing=problem.missing, weights=problem.weights), 0.0
+    X, size = problem.X, 0.0
+    if problem.row_scale is not None:  # m^(1/beta): entries are to count m times for this loss too
+        a = problem.row_scale
+        roots = np.divide(a ** (problem.beta / 2), a, out=np.zeros_like(a), where=a > 0)
+        X, W = sparse.diags_array(roots) @ X, W * roots[:, None]
+    plain = Problem(X, engine=problem.engine, missing=problem.missing, weights=problem.weights)
     for x, m in plain.blocks():
         part = x.reshape(-1).astype(np.float64)  # einsum, not a BLAS product: its threads would spin on
         size += float(np.einsum("i,i,i->", m.reshape(-1).astype(np.float64), part, part))

@@ -341,6 +341,83 @@ def test_estimators(kind: str) -> None:
     assert np.isfinite(part.transform(X)).all()
 
 
+# One weight a row, for a sparse X whose zeros count
+
+COUNTS = sparse.csr_array(np.random.default_rng(1).poisson(0.7, (40, 30)).astype(float))
+TIMES = np.random.default_rng(2).integers(1, 4, 40)
+BEGIN = RNG.random((40, 4)) + 0.1, RNG.random((4, 30)) + 0.1
+ON_H = {"alpha_H": 0.01, "l1_ratio": 0.5}
+ABLE = [(name, b) for name in SOLVERS for b in (2, 1, 1.5) if SOLVERS[name].supports(Problem(COUNTS, b)) is None]
+
+
+@pytest.mark.parametrize("engine", ["numba", "reference"])
+@pytest.mark.parametrize(("solver", "beta"), ABLE)
+def test_a_row_of_weight_three_is_three_rows(solver: str, beta: float, engine: str) -> None:
+    """The same W, H, objective and error as with every row so many times, by each solver."""
+    rows, (W, H) = np.repeat(np.arange(40), TIMES), BEGIN
+    options: dict[str, Any] = {"solver": solver, "beta_loss": beta, "init": "custom", "tol": 0, "engine": engine}
+    options |= {"max_iter": 3 if engine == "reference" else 20, "trace": True}
+    weighted = fit(COUNTS, 4, W=W, H=H, weights=TIMES, **options, **ON_H)
+    less = ON_H | {"alpha_H": 0.01 * 40 / len(rows)}  # it is multiplied by the number of rows
+    repeated = fit(COUNTS[rows], 4, W=W[rows], H=H, **options, **less)
+    np.testing.assert_allclose(weighted.H, repeated.H, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(weighted.W[rows], repeated.W, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(weighted.trace.objective, repeated.trace.objective, rtol=1e-11)
+    assert weighted.relative_error == pytest.approx(repeated.relative_error, rel=1e-11)
+    again = objective(COUNTS, weighted.W, weighted.H, beta_loss=beta, weights=TIMES, engine=engine, **ON_H)
+    assert again.total == pytest.approx(weighted.objective.total, rel=1e-12)
+
+
+@pytest.mark.parametrize("beta", [2, 1, 0.5])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_weights_of_sparse_rows_are_those_of_dense_rows(beta: float, dtype: Any) -> None:
+    """Also with rows that do not count, whose W stays at its start; steps show the user's W; a fit can go on."""
+    X, weights, tolerance = COUNTS.astype(dtype), TIMES.astype(float), 1e-6 if dtype == np.float64 else 1e-3
+    weights[3] = 0
+    W, H = (factor.astype(dtype) for factor in BEGIN)
+    options: dict[str, Any] = {"solver": "mu", "beta_loss": beta, "weights": weights, "tol": 0} | ON_H
+    found = []
+    for A in (X, X.toarray()):
+        with pytest.warns(UserWarning, match="no entry that counts in row 3: there W stays"):
+            found.append(list(iterate(A, 4, W=W, H=H, init="custom", max_iter=10, **options)))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a.W, b.W, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(a.H, b.H, rtol=tolerance, atol=tolerance)
+        np.testing.assert_array_equal(a.W[3], W[3])
+        assert a.objective().total == pytest.approx(b.objective().total, rel=tolerance)
+    with pytest.warns(UserWarning, match="row 3"):
+        half = fit(X, 4, W=W, H=H, init="custom", max_iter=5, **options)
+    with pytest.warns(UserWarning, match="row 3"):
+        whole = fit(X, 4, resume=half, max_iter=5, **options)
+    np.testing.assert_allclose(whole.W, found[0][-1].W, rtol=tolerance, atol=tolerance)
+    np.testing.assert_array_equal(whole.W[3], W[3])
+
+
+@pytest.mark.parametrize("make", [NMF, MiniBatchNMF])
+def test_estimators_weigh_sparse_samples(make: Any) -> None:
+    options: dict[str, Any] = {"solver": "mu"} if make is NMF else {"batch_size": 10, "max_no_improvement": None}
+    model = make(4, beta_loss=1, max_iter=20, tol=0, init="custom", **options)
+    found, (W, H) = [], BEGIN
+    for X in (COUNTS, COUNTS.toarray()):
+        fitted = model.fit_transform(X, W=W, H=H, sample_weight=TIMES)
+        found.append((fitted, model.components_, model.reconstruction_err_, model.transform(X)))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0.02 if make is MiniBatchNMF else 1e-8, atol=1e-8)
+
+
+def test_compare_and_initialize_take_weights_of_sparse_rows() -> None:
+    W, H = initialize(COUNTS, 4, weights=TIMES, random_state=0)
+    for init in ("auto", "random"):
+        found = [initialize(X, 4, init=init, weights=TIMES, random_state=0) for X in (COUNTS, COUNTS.toarray())]
+        for a, b in zip(*found, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-8)
+    more: dict[str, Any] = {"max_iter": 5, "weights": TIMES}
+    comparison = compare(COUNTS, 4, solvers=["cd", "ehals"], engines=["numba", "scikit-learn"], random_state=0, **more)
+    assert set(comparison.results) == {"cd, numba", "ehals, numba"}
+    expected = fit(COUNTS, 4, solver="cd", W=W, H=H, init="custom", tol=0, **more)
+    np.testing.assert_allclose(comparison.results["cd, numba"].W, expected.W, rtol=1e-10)
+
+
 def test_sample_weight_and_metadata_routing() -> None:
     weights = np.arange(1.0, 41)
     nmf = NMF(3, solver="mu", max_iter=5, tol=0, **START)
@@ -404,9 +481,10 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (
         sparse.csr_array(FULL),
         {"weights": WEIGHTS},
-        "whose zeros count must be a sparse matrix.*csr_array\\(weights\\), missing=",
+        "whose zeros count must be one for each row, or a sparse matrix.*csr_array\\(weights\\), missing=",
     ),
-    (sparse.csr_array(FULL), {"weights": WEIGHTS[:, 1] + 1}, "Found a dense array. Pass missing='not stored'"),
+    (sparse.csr_array(FULL), {"weights": np.ones(40), "alpha_W": 0.1}, "of rows.*penalty on W, only alpha_W = 0"),
+    (sparse.csr_array(FULL), {"weights": np.ones(40), "beta_loss": 0}, r"of rows.*only beta > 0\. Or pass X.toarray"),
     (data("not stored")[0], {"missing": "not stored", "solver": "ehals"}, "not all entries count.*ccd"),
     (data("nan")[0], {"missing": "nan", "solver": "bpp"}, "'bpp' does not handle missing.*mu"),
     (np.where(GONE, 0, FULL), {"beta_loss": 0, "weights": np.ones(FULL.shape)}, "X contains zeros"),

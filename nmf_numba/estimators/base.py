@@ -100,8 +100,8 @@ class Factorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         H : array-like, shape (n_components, n_features), or None, default None
             With init='custom', where W and H start. They are not changed.
         sample_weight : array-like, shape (n_samples,), or None, default None
-            How much each sample counts. If X is sparse, only with missing='not stored'. `nmf_numba.fit` has weights
-            for each entry.
+            How much each sample counts. With a sparse X whose zeros count, alpha_W must be 0. `nmf_numba.fit` has
+            weights for each entry.
 
         Returns
         -------

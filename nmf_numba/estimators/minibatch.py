@@ -197,7 +197,7 @@ class MiniBatchNMF(Factorizer):
         for start in range(0, len(run.W), self.batch_size):
             W = run.W[start : start + self.batch_size]
             rows = run.problem.rows(start, start + len(W))
-            counted: dict[str, Any] = {"missing": rows.missing, "weights": rows.weights}
+            counted: dict[str, Any] = {name: getattr(rows, name) for name in ("missing", "weights", "row_scale")}
             parts.append((Problem.scaled(rows.X, rows.beta, *alphas, engine=rows.engine, **counted), W))
         return parts
 
@@ -256,7 +256,7 @@ class MiniBatchNMF(Factorizer):
             validation.check_finite((W, run.Ht), n_step)
             cost = (terms.total + terms.l2_W + terms.l2_H) / len(W)  # scikit-learn counts L2 penalties twice here
             met = rule.met(n_step, cost, len(W) / (len(run.W) + 1), _distance(run.Ht, before))
-            step = Step(n_step, W, run.Ht.T, math.nan, run.seconds, None, problem)
+            step = Step(n_step, problem.outside(W, W), run.Ht.T, math.nan, run.seconds, None, problem)
             step.stop_reason = stop_reason = run.why_last(step, met)
             if reporter is not None:
                 reporter.report(step)
@@ -271,7 +271,7 @@ class MiniBatchNMF(Factorizer):
         self.reconstruction_err_ = math.sqrt(2 * evaluate(run.problem, run.W, run.Ht).data_fit)
         self.n_steps_, self.n_iter_ = n_step, -(-n_step // len(parts))
         self.history_ = Trace.of(rows)
-        return run.W
+        return run.problem.outside(run.W, run.start_W)
 
     def partial_fit(
         self, X: Any, y: Any = None, W: Any = None, H: Any = None, sample_weight: Any = None

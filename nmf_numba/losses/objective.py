@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nmf_numba import validation
-from nmf_numba.observations import Missing, observe
+from nmf_numba.observations import Missing, observe, with_scaled_rows
 from nmf_numba.problem import Float, Problem, twin
 from nmf_numba.validation import Engine, Loss, Same
 
@@ -77,8 +77,8 @@ def _checked(
     X = observed.pop("X")
     validation.check_zeros(X, beta, name, has_missing=observed["missing"])
     W, H = validation.check_product(X, W, H)
-    problem = Problem.scaled(X, beta, *alphas, engine=engine, **observed)
-    return evaluate(problem.in_its_unit(), W, H.T)
+    problem = with_scaled_rows(Problem.scaled(X, beta, *alphas, engine=engine, **observed)).in_its_unit()
+    return evaluate(problem, problem.inside(W), H.T)
 
 
 def objective(
