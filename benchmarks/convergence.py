@@ -119,7 +119,7 @@ CASES = (
 MORE_GAPS = GAPS | {"to_03": 0.003}
 
 
-def run(solver, case, start, max_iter):
+def run(solver, case, start, max_iter, n_threads):
     """Return iterations, seconds and objectives of a fit, evaluated at more and more distant iterations."""
     X, W, H = start
     rows, following = [], 0
@@ -133,6 +133,7 @@ def run(solver, case, start, max_iter):
         beta_loss=case.beta,
         tol=0,
         max_iter=max_iter,
+        n_threads=n_threads,
         max_time=None if solver == case.theirs else LIMIT,
         **dict(case.penalties),
     )
@@ -211,8 +212,7 @@ def runs_of(case, options):
     for seed in range(options.rounds):
         start = (X, *initialize(X, case.k, init="random", random_state=seed))
         starts.append(start)
-        with Threads(options.n_threads):
-            found.append({name: run(name, case, start, max_iter) for name in able})
+        found.append({name: run(name, case, start, max_iter, options.n_threads) for name in able})
     return found, starts, able
 
 
