@@ -154,6 +154,15 @@ def test_one_component_is_found_at_once(solver: str, engine: str) -> None:
     assert result.n_iter == 1
 
 
+@pytest.mark.parametrize("engine", ["numba", "reference"])
+@pytest.mark.parametrize("solver", ["ahals", "ehals"])
+def test_one_component_needs_neither_sweeps_nor_extrapolation(solver: str, engine: str) -> None:
+    """A sweep is exact there, and beyond the minimum it is worse: 40 iterations instead of 3."""
+    X = np.random.default_rng(0).random((30, 20))
+    options: dict[str, Any] = {"init": "random", "random_state": 0, "tol": 0, "max_iter": 5, "engine": engine}
+    np.testing.assert_array_equal(fit(X, 1, solver=solver, **options).W, fit(X, 1, solver="cd", **options).W)
+
+
 def test_the_residual_is_zero_at_a_stationary_point_alone() -> None:
     W, H = np.array([[1.0, 0], [0, 2], [3, 0]]), np.array([[1.0, 2, 0], [0, 0, 1]])
     problem = Problem(W @ H)

@@ -132,14 +132,19 @@ class HALS(RowPassSolver):
         order = np.asarray(state.rng.permutation(n_components), np.int64) if self.shuffle else _in_turn(n_components)
         return order if fixed is None else order[~fixed[0, order]]
 
-    def _sweeps(self, problem: Problem) -> tuple[int, float]:
-        """Return how often to sweep, and how far beyond: not at all for an H that stays, since W then has a minimum."""
+    def _sweeps(self, problem: Problem, state: State) -> tuple[int, float]:
+        """Return how often to sweep, and how far beyond: not at all for an H that stays, since W then has a minimum.
+
+        One component is at its minimum after one sweep, and alternating between such minima is nearly done after two.
+        """
+        if state.W.shape[1] == 1 and not problem.observed:
+            return 1, 0.0
         return int(self.sweeps), float(self.extrapolation) if problem.update_H else 0.0
 
     def row_pass(self, problem: Problem, state: State) -> Sums:
         """Sweep W; the sums are H's cross X'W and gram W'W, without penalties."""
         twin, order = self.functions(problem), self._order(state, problem.fixed_W)
-        sweeps = self._sweeps(problem)
+        sweeps = self._sweeps(problem, state)
         if isinstance(state, HALSState) and state.cross is not None:
             return Sums(twin.update(state.W, state.gram, state.cross, problem.l1_W, order, sweeps), ())
         row_pass = twin.row_pass_dense if problem.layout == "dense" else twin.row_pass_csr
@@ -160,7 +165,7 @@ class HALS(RowPassSolver):
         largest = problem.largest_weight
         if problem.l2_H:
             gram = gram + np.diag(np.full(len(gram), problem.l2_H / largest, gram.dtype))
-        more = problem.l1_H / largest, self._order(state, problem.fixed_H), self._sweeps(problem)
+        more = problem.l1_H / largest, self._order(state, problem.fixed_H), self._sweeps(problem, state)
         with kept(state.Ht, problem.without_entries[1] if problem.observed else None):
             return float(self.functions(problem).update(state.Ht, gram, cross, *more))
 
