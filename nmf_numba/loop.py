@@ -20,7 +20,7 @@ from nmf_numba.initialization import make_start
 from nmf_numba.losses.objective import Objective, evaluate
 from nmf_numba.observations import Missing, check_entries, check_fixed, check_given, observe, with_scaled_rows
 from nmf_numba.options import DEFAULT, Options
-from nmf_numba.problem import Float, Problem
+from nmf_numba.problem import CHUNK_WORK, Float, Problem
 from nmf_numba.solvers.solver import Coordinate, Solver, State
 from nmf_numba.stopping import FAR, STOPPING, TEST_EVERY
 from nmf_numba.validation import Engine, Every, Init, Loss, Rank, Same, SolverName, Stopping
@@ -82,8 +82,8 @@ class Step:
 
         The gradient of the objective is a difference P - N of non-negative parts. Its entries count as they are where
         an entry of W or H should grow, and where it should shrink in proportion to the entry, up to the mean of its
-        column of W or row of H: at zero nothing is left. Their sum, divided by that of P + N, has no unit. A pass over
-        X, which costs about as much as an iteration.
+        column of W or row of H: at zero nothing is left. Their sum, divided by that of P + N, whose entries count
+        alike, has no unit. A pass over X, which costs about as much as an iteration.
         """
         if self._kkt is None:
             self._kkt = kkt_residual(self._problem, self._problem.inside(self.W), self.H.T)
@@ -141,9 +141,10 @@ class Run:
             return
         from nmf_numba.compiled.threads import threads  # noqa: PLC0415  (imports Numba, which takes its time)
 
-        n_chunks, n_threads = len(self.problem.bounds(self.W.shape[1])) - 1, self.options.n_threads
-        worth = self.solver.worth_threads if n_threads is None else 2
-        number = 1 if n_chunks < worth else n_threads
+        k, n_threads = self.W.shape[1], self.options.n_threads
+        one_chunk = len(self.problem.bounds(k)) == 2
+        is_small = self.problem.cost(k) * k < self.solver.worth_threads * CHUNK_WORK
+        number = 1 if one_chunk or (is_small and n_threads is None) else n_threads
         is_numba = self.problem.engine == "numba"
         with threads(number) if is_numba else contextlib.nullcontext(), np.errstate(all="ignore"):
             self.held = True  # what overflows is refused by check_finite
@@ -266,7 +267,9 @@ class Run:
             due = n_iter % TEST_EVERY == 0
             if due:
                 self.check_finite(n_iter, state)
-            step.stop_reason = self.why_last(step, rule.met(step))
+            with self.hold():
+                met = rule.met(step)
+            step.stop_reason = self.why_last(step, met)
             if step.stop_reason is not None and not due:
                 self.check_finite(n_iter, state)
             if reporter is not None:
@@ -296,9 +299,9 @@ def prepare(X: Any, options: Options) -> Run:
     X = observed.pop("X")
     problem = Problem.scaled(X, beta, *alphas, update_H=options.update_H, engine=options.engine, **observed)
     plain, options = _with_fixed(problem, options)
-    problem = with_scaled_rows(plain)
     if options.stopping == "kkt":
-        problem = problem.in_its_unit()
+        plain = plain.in_its_unit()
+    problem = with_scaled_rows(plain)
     solver = options.solver_for(problem)
     options = dataclasses.replace(options, solver=solver)
     refusal = solver.supports(problem)
@@ -314,9 +317,11 @@ def prepare(X: Any, options: Options) -> Run:
     validation.check_penalties((problem.l1_W, problem.l1_H, problem.l2_W, problem.l2_H), X.dtype)
     if options.every == "coordinate" and not solver.by_coordinate():
         validation.refuse_coordinates(solver.name)
+    if options.every == "coordinate" and problem.row_scale is not None:
+        raise ValueError("every='coordinate' can't show weights of rows of a sparse X. Pass X.toarray().")
     if options.resume is not None:
-        state = options.resume.state_for(X, solver, given)
-        start_W, state.W = state.W.copy(), problem.inside(state.W)
+        state = options.resume.state_for(problem, solver, given)
+        start_W = None if problem.row_scale is None else options.resume.W
         return Run(problem, solver, state.W, state.Ht, state.rng, options, state, start_W)
 
     with np.errstate(all="ignore"):  # underflow is harmless, and what overflows is refused

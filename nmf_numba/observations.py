@@ -27,7 +27,8 @@ def observe(X: Any, missing: object, weights: Any) -> dict[str, Any]:
     if sparse.issparse(given):
         X, given = _on_stored(X, given, is_zero=missing is None)
     elif sparse.issparse(X) and missing is None:
-        return {"X": X, "missing": False, "weights": None, "row_weights": _of_rows(X, given)}
+        given = _of_rows(X, given)
+        return {"X": _without_uncounted(X, given), "missing": False, "weights": None, "row_weights": given}
     elif sparse.issparse(X):
         X, given = _at_stored(X, given)
     return {
@@ -54,6 +55,8 @@ def _check_layout(X: Any, missing: object) -> None:
 
 def _check_weights(weights: Any, X: Matrix) -> Any:
     """Return weights as a CSR, or as a dense array of X's shape or with one column."""
+    if sparse.issparse(weights) and weights.shape == (X.shape[0], 1):
+        weights = weights.toarray()
     if not sparse.issparse(weights):
         values = np.asarray(weights)
         if values.ndim == 1:  # one weight a row
@@ -80,20 +83,27 @@ def _of_rows(X: Any, weights: Float) -> Float:
     return weights[:, 0]
 
 
+def _without_uncounted(X: Matrix, weights: Float) -> Matrix:
+    """Return X without what it stores in rows of weight zero, where nobody may look."""
+    if (weights > 0).all():
+        return X
+    X = X.copy()
+    X.data = X.data * np.repeat(weights > 0, np.diff(X.indptr))
+    X.eliminate_zeros()
+    for array in (X.data, X.indices, X.indptr):
+        array.flags.writeable = False
+    return X
+
+
 def with_scaled_rows(problem: Problem) -> Problem:
     """Make weights of rows a part of a sparse X, or refuse them."""
     if problem.row_weights is None:
         return problem
-    refused = (
-        f"beta_loss = {problem.beta}, only beta > 0"
-        if problem.beta <= 0
-        else "a penalty on W, only alpha_W = 0 (with alpha_H as you like)"
-        if problem.l1_W > 0 or problem.l2_W > 0
-        else None
-    )
-    if refused is not None:
+    has_penalty = problem.l1_W > 0 or problem.l2_W > 0
+    if problem.beta <= 0 or has_penalty:
         raise ValueError(
-            f"weights of rows, for a sparse X whose zeros count, do not handle {refused}. Or pass X.toarray()."
+            "weights of rows, for a sparse X whose zeros count, need beta_loss > 0 and alpha_W = 0. Found "
+            f"{'a penalty on W' if has_penalty else f'beta_loss = {problem.beta}'}. Pass X.toarray() for that."
         )
     return problem.with_scaled_rows()
 

@@ -22,7 +22,8 @@ SUMS_SHARE = {"dense": 256, "csr": 16}  # a chunk's multiply-adds per entry of i
 # All chunks' sums together. What is larger than 32 MB, glibc returns and clears anew in every iteration.
 SUMS_BYTES = {"dense": 22 << 20, "csr": 31 << 20}
 
-FLOOR = 2.0**-23  # of WH, for all losses but those with 0 < beta < 1 in `fit`: float32's epsilon
+FLOOR = 2.0**-23  # of WH: float32's epsilon. For 0 < beta < 1 see `in_its_unit`
+TINY = float(np.finfo(np.float64).tiny)
 BLOCK_ENTRIES = 1 << 18  # of X that are looked at together in NumPy
 
 
@@ -137,27 +138,28 @@ class Problem:
             return self
         with np.errstate(all="ignore"):  # what overflows is refused as an X that is too large
             scale = self.row_weights ** self.X.dtype.type(1 / self.beta)
-        X = self.X.copy()
+        X, floor = self.X.copy(), self.floor * float(scale[scale > 0].min(initial=1))
         X.data *= np.repeat(scale, np.diff(X.indptr))
-        return dataclasses.replace(self, X=_read_only(X), row_weights=None, row_scale=scale)
+        return dataclasses.replace(self, X=_read_only(X), row_weights=None, row_scale=scale, floor=floor)
 
     def inside(self, W: Float) -> Float:
         """Return a W of the user's as it belongs to this X, whose rows may have been scaled."""
         return W if self.row_scale is None else W * self.row_scale[:, None].astype(W.dtype)
 
     def outside(self, W: Float, where_not: Float | None) -> Float:
-        """Return such a W as the user knows it; rows of weight zero are those of where_not."""
+        """Return such a W as the user knows it; rows of weight zero, and what stays, are those of where_not."""
         if self.row_scale is None or where_not is None:
             return W
         scale = self.row_scale[:, None]
-        result: Float = np.divide(W, scale, out=where_not.copy(), where=scale > 0)
+        moves = scale > 0 if self.fixed_W is None else (scale > 0) & ~self.fixed_W
+        result: Float = np.divide(W, scale, out=where_not.copy(), where=moves)
         return result
 
     def in_its_unit(self) -> Problem:
         """Return the problem with a floor of WH that has X's unit, as a share of its mean.
 
-        Only for 0 < beta < 1: there a zero of X pulls WH without a bound, up to the floor, which decides where a fit
-        ends. The other losses need no WH near the floor.
+        Only for 0 < beta < 1: there the pull of a zero of X on WH grows without a bound as WH falls, down to the floor,
+        so that where a fit ends would depend on the unit of X.
         """
         if not 0 < self.beta < 1:
             return self
@@ -203,13 +205,14 @@ class Problem:
         """Return the mean of X, over the entries that count, by their weights."""
         if self.row_weights is not None:
             sums = np.asarray(self.X.sum(axis=1, dtype=np.float64)).reshape(-1)
-            return self.X.dtype.type(np.average(sums, weights=self.row_weights) / self.X.shape[1])
+            weights = self.row_weights.astype(np.float64)
+            return self.X.dtype.type(sums @ weights / max(weights.sum(), TINY) / self.X.shape[1])
         if not self.observed:
             return mean_of(self.X)
         total = weight = 0.0
         for x, m in self.blocks():
             total, weight = total + float((m * x).sum(dtype=np.float64)), weight + float(m.sum(dtype=np.float64))
-        return self.X.dtype.type(total / weight)
+        return self.X.dtype.type(total / weight if weight > 0 else 0)
 
     def blocks(self) -> Iterator[tuple[Float, Float]]:
         """Yield X and its weights some rows at a time, with zeros where X is missing; of a CSR all that is stored."""
@@ -282,6 +285,7 @@ class Problem:
                 l2_H=self.l2_W,
                 fixed_W=self.fixed_H,
                 fixed_H=self.fixed_W,
+                row_scale=None,
             )
             self._made["transposed"]._made["transposed"] = self
         made: Problem = self._made["transposed"]
@@ -334,12 +338,20 @@ class Problem:
         """Choose other chunks, to compile for several or for one."""
         self._made[n_components] = self._made[n_components, "no sums"] = np.array(bounds, np.int64)
 
+    @property
+    def _visits_all(self) -> bool:
+        """Whether every entry of X is visited: of a CSR too where the loss needs WH there, unless these are missing."""
+        return self.layout == "dense" or not (self.beta in (1, 2) or self.observed)
+
+    def cost(self, n_components: int) -> int:
+        """Return the multiply-adds of X with a factor, and of what else an iteration does with W, per component."""
+        n_samples, n_features = self.X.shape
+        visited = n_samples * n_features if self._visits_all else int(self.X.indptr[-1])
+        return int(visited + n_samples * n_components)
+
     def _bounds(self, n_components: int, with_sums: bool) -> NDArray[np.int64]:
         n_samples, n_features = self.X.shape
-        # The other losses need WH at every entry of a CSR, unless what is not stored is missing.
-        whole = self.layout == "dense" or not (self.beta in (1, 2) or self.observed)
-        cost: Any = n_samples * n_features if whole else int(self.X.indptr[-1])
-        cost += n_samples * n_components  # per component
+        whole, cost = self._visits_all, self.cost(n_components)
         sums = n_features * n_components * self.X.dtype.itemsize  # bytes, a chunk
         sums *= 1 if self.beta in (1, 2) and not self.observed else 2
         n_chunks = min(CHUNKS, cost * n_components // CHUNK_WORK)

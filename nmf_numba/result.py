@@ -349,8 +349,9 @@ class Factorization:
         fields = ("W", "H", "n_iter", "stop_reason", "parameters", "row_names", "column_names")
         return cls(**{name: kept[name] for name in fields}, trace=trace, _figures=figures)
 
-    def state_for(self, X: Any, solver: Solver, options: Options) -> State:
-        """Return a copy of the state in which the solver has left off, for a fit of X that goes on from there."""
+    def state_for(self, problem: Problem, solver: Solver, options: Options) -> State:
+        """Return a copy of the state in which the solver has left off, for a fit that goes on from there."""
+        X = problem.X
         if self._state is None or self._solver is None:
             raise ValueError("resume must be what `fit` has returned in this process: this result has no state.")
         if solver != self._solver:
@@ -363,7 +364,9 @@ class Factorization:
                 f"resume comes from a fit of an X of shape {shape}, {self.W.dtype}. Found {X.shape}, {X.dtype}."
             )
         state = self._state.copy()
-        state.W[:], state.Ht[:] = self.W, self.H.T
+        if (problem.outside(state.W, self.W) != self.W).any():  # somebody has changed it
+            state.W[:] = problem.inside(self.W)
+        state.Ht[:] = self.H.T
         return state
 
     def __getstate__(self) -> dict[str, Any]:

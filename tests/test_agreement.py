@@ -128,7 +128,7 @@ def make_arguments(names, rng, n_rows, n_features, n_components, dtype, positive
         "update_H": bool(rng.random() < 0.8),
         "bounds": np.unique([0, *rng.integers(0, n_rows + 1, rng.integers(0, 4)), n_rows]).astype(np.int64),
         "n_sweeps": int(rng.integers(1, 4)),
-        "method": (float(rng.choice([1.0, 2.0])), int(rng.integers(1, 4))),
+        "method": (float(rng.choice([1.0, 2.0])), int(rng.integers(1, 4)), floor),
         "fixed": rng.random((n_rows if rng.random() < 0.5 else 0, n_components)) < 0.3,
         "observed": bool(rng.random() < 0.5),
         "of_H": bool(rng.random() < 0.5),

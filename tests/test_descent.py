@@ -241,7 +241,7 @@ def visited(twin: str, arguments: tuple[Any, ...]) -> tuple[float, float]:
     module, new = importlib.import_module(f"nmf_numba.solvers.ccd.{twin}"), w.copy()
     scratch = (np.empty(len(x)),) if twin == "kernels" else ()
     visit = module.visit_row if twin == "kernels" else module.visit
-    return (violation := visit(new, x, H, *scratch, sums, penalties, 1), float(new[1]))[1], violation
+    return (violation := visit(new, x, H, *scratch, sums, penalties, (1.0, 1, 2.0**-23)), float(new[1]))[1], violation
 
 
 @pytest.mark.parametrize("twin", ["reference", "kernels"])

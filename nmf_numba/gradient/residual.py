@@ -21,8 +21,8 @@ def kkt_residual(problem: Problem, W: Float, Ht: Float) -> float:
     The gradient of the objective in W is P - N, both parts non-negative: P = denominator + l1 + l2 W and N = numerator,
     as in (1) of reference.py. An entry of it counts as it is where it is negative, so W should grow; where it is
     positive, in proportion to W, up to the mean of its column: at zero nothing is left to do. That is (3) of notes.md.
-    The residual is the sum of these over W and H, divided by the sum of P + N over both (over W alone if H stays). It
-    has no unit: it is the same for X in grams and in kilograms.
+    The residual is the sum of these over W and H (over W alone if H stays), divided by that of P + N, which counts for
+    each entry as much as its gradient. It has no unit: it is the same for X in grams and in kilograms.
     """
     from nmf_numba.compiled.threads import threads  # noqa: PLC0415  (imports Numba, which takes its time)
 
@@ -33,9 +33,10 @@ def kkt_residual(problem: Problem, W: Float, Ht: Float) -> float:
     with np.errstate(all="ignore"), threads() if several else contextlib.nullcontext():
         parts_W, parts_H = _parts(problem, functions, W, Ht, bounds)
         by_gram = beta == 2 and not problem.observed
-        residual, size = _balance(W, *parts_W, by_gram, problem.l1_W, problem.l2_W, problem.fixed_W)
+        penalties = problem.l1_W, problem.l2_W
+        residual, size = _balance(W, *parts_W, by_gram, penalties, problem.fixed_W, problem.row_scale)
         if problem.update_H:
-            more = _balance(Ht, *parts_H(), by_gram, problem.l1_H, problem.l2_H, problem.fixed_H)
+            more = _balance(Ht, *parts_H(), by_gram, (problem.l1_H, problem.l2_H), problem.fixed_H)
             residual, size = residual + more[0], size + more[1]
     return residual / size if size > 0 else 0.0
 
@@ -74,11 +75,22 @@ def _parts(problem: Problem, functions: Any, W: Float, Ht: Float, bounds: Any) -
 
 
 def _balance(
-    W: Float, numerator: Float, denominator: Float, by_gram: bool, l1: float, l2: float, fixed: Any
+    W: Float,
+    numerator: Float,
+    denominator: Float,
+    by_gram: bool,
+    penalties: tuple[float, float],
+    fixed: Any,
+    scale: Any = None,
 ) -> tuple[float, float]:
-    """Return the two sums of (3) in notes.md over the entries of W that may change, in float64."""
-    residual = size = 0.0
-    means = np.maximum(W.mean(axis=0, dtype=np.float64), np.finfo(np.float64).tiny)
+    """Return the two sums of (3) in notes.md over the entries of W that may change, in float64.
+
+    scale: what rows of W have been multiplied by, and the gradient in them divided by; 0 where a row does not count
+    """
+    residual, size, (l1, l2), users = 0.0, 0.0, penalties, W
+    if scale is not None:
+        users = np.divide(W, scale[:, None], out=np.zeros_like(W), where=scale[:, None] > 0)
+    means = np.maximum(users.mean(axis=0, dtype=np.float64), np.finfo(np.float64).tiny)
     for start in range(0, len(W), ROWS):
         rows = slice(start, start + ROWS)
         w = W[rows].astype(np.float64)
@@ -90,7 +102,9 @@ def _balance(
         N = numerator[rows].astype(np.float64)
         free = (denominator[rows] if len(denominator) == len(W) else 1) + N > 0  # else no entry of X counts there
         free = free if fixed is None else free & ~fixed[rows]
-        gradient = P - N
-        residual += float(np.where(gradient > 0, gradient * np.minimum(1, w / means), -gradient).sum(where=free))
-        size += float((P + N).sum(where=free))
+        if scale is not None:
+            P, N = P * scale[rows, None], N * scale[rows, None]
+        counts = np.where(P > N, np.minimum(1, users[rows] / means), 1)
+        residual += float((counts * np.abs(P - N)).sum(where=free))
+        size += float((counts * (P + N)).sum(where=free))
     return residual, size

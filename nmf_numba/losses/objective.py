@@ -77,7 +77,7 @@ def _checked(
     X = observed.pop("X")
     validation.check_zeros(X, beta, name, has_missing=observed["missing"])
     W, H = validation.check_product(X, W, H)
-    problem = with_scaled_rows(Problem.scaled(X, beta, *alphas, engine=engine, **observed)).in_its_unit()
+    problem = with_scaled_rows(Problem.scaled(X, beta, *alphas, engine=engine, **observed).in_its_unit())
     return evaluate(problem, problem.inside(W), H.T)
 
 

@@ -125,7 +125,7 @@ class Solver(abc.ABC):
     sources: ClassVar[tuple[str, ...]] = ()
     stopping: ClassVar[str] = "objective"  #: the stopping rule, a key of `stopping.STOPPING`
     keeps_zeros: ClassVar[bool] = False  #: whether an entry that is zero stays zero
-    worth_threads: ClassVar[int] = 4  #: for fewer chunks than so many, a fit that is not told takes one thread
+    worth_threads: ClassVar[int] = 4  #: chunks' worth of work from which on a fit takes several threads by itself
 
     @abc.abstractmethod
     def step(self, problem: Problem, state: State) -> State:

@@ -10,16 +10,16 @@ import numpy as np
 from numba import prange
 
 from nmf_numba.compiled.jit import kernel, parallel
-from nmf_numba.losses.kernels import FLOOR, observed_in
+from nmf_numba.losses.kernels import observed_in
 
 MARGIN = 1 + 2.0**-10  # as in reference.py
 PAD = 8  # numbers between the lines of a buffer: lines 1024 doubles apart would map to the same cache set
 
 
 @kernel
-def slope_at_zero(w, x, h, y, total):
+def slope_at_zero(w, x, h, y, total, floor):
     """The slope if this entry were zero: `total` is its part without x."""
-    floor, most = y.dtype.type(FLOOR), y.dtype.type(MARGIN) * w
+    most = y.dtype.type(MARGIN) * w
     for j in range(len(x)):
         total -= x[j] * (h[j] / max(y[j] - most * h[j], floor))
     return total
@@ -46,12 +46,12 @@ def multiply(y, w, H):
 
 
 @kernel
-def visit_row(w, x, H, y, sums, penalties, n_sweeps):
+def visit_row(w, x, H, y, sums, penalties, method):
     """`visit` of reference.py. The lines of H may be longer than x; y is scratch, as long as x."""
     number, n = w.dtype.type, len(x)
-    zero, one, floor, l1, l2 = number(0), number(1), number(FLOOR), number(penalties[0]), number(penalties[1])
+    zero, one, floor, l1, l2 = number(0), number(1), number(method[2]), number(penalties[0]), number(penalties[1])
     violation = 0.0
-    for sweep in range(n_sweeps):
+    for sweep in range(method[1]):
         multiply(y, w, H)
         for t in range(len(w)):
             if sums[t] == 0 or (sweep > 0 and w[t] == 0):
@@ -69,7 +69,7 @@ def visit_row(w, x, H, y, sums, penalties, n_sweeps):
             if slope < 0:
                 new = step_up(w_t, S, N, Q, l2)
             elif slope > 0 and w_t > 0:
-                if slope >= reach and slope_at_zero(w_t, x, h, y, sums[t] + l1) >= 0:
+                if slope >= reach and slope_at_zero(w_t, x, h, y, sums[t] + l1, floor) >= 0:
                     new = zero
                 elif reach > 0:
                     new = w_t / (one + slope / reach)  # (2)
@@ -116,7 +116,7 @@ def visit_row_of_squares(w, x, H, y, used, penalties, n_sweeps):
 @kernel
 def visit_observed_row(w, columns, m, Ht, two, H, fixed, penalties, method):
     """`visit_observed` of reference.py. two: x, which is overwritten, and a line of scratch. H: a buffer."""
-    n, (beta, n_sweeps) = len(columns), method
+    n, beta = len(columns), method[0]
     x, y, used = two[0, :n], two[1, :n], np.zeros(len(w), w.dtype)
     copy_columns(H, columns, Ht)
     for j in range(n):
@@ -129,11 +129,11 @@ def visit_observed_row(w, columns, m, Ht, two, H, fixed, penalties, method):
         for j in range(n):
             used[t] += y[j] * H[t, j]
     if beta == 1:
-        return visit_row(w, x, H, y, used, penalties, n_sweeps)
+        return visit_row(w, x, H, y, used, penalties, method)
     for t in range(len(w)):
         for j in range(n):
             H[t, j] *= y[j]
-    return visit_row_of_squares(w, x, H, y, used, penalties, n_sweeps)
+    return visit_row_of_squares(w, x, H, y, used, penalties, method[1])
 
 
 @kernel
@@ -173,7 +173,7 @@ def copy_columns(H, columns, Ht):
 
 
 @parallel
-def renew_dense(W, X, Ht, penalties, n_sweeps, fixed, bounds):
+def renew_dense(W, X, Ht, penalties, method, fixed, bounds):
     """Chunks of rows in parallel. A row without zeros visits all of H, which is transposed once for all of them."""
     n_features, k = Ht.shape
     violations, sums, H = np.zeros(len(bounds) - 1), column_sums(Ht), lines(k, n_features, W)
@@ -191,12 +191,12 @@ def renew_dense(W, X, Ht, penalties, n_sweeps, fixed, bounds):
                 copy_columns(buffer, columns[:n], Ht)
             visited = buffer if n < n_features else H
             used = in_use(sums, fixed, i)
-            violations[c] += visit_row(W[i], x[:n], visited, y[:n], used, penalties, n_sweeps)
+            violations[c] += visit_row(W[i], x[:n], visited, y[:n], used, penalties, method)
     return violations
 
 
 @parallel
-def renew_csr(W, indptr, indices, data, Ht, penalties, n_sweeps, fixed, bounds):
+def renew_csr(W, indptr, indices, data, Ht, penalties, method, fixed, bounds):
     """Chunks of rows in parallel; the buffer is as long as the longest row of a chunk."""
     violations, sums = np.zeros(len(bounds) - 1), column_sums(Ht)
     for c in prange(len(bounds) - 1):
@@ -208,7 +208,7 @@ def renew_csr(W, indptr, indices, data, Ht, penalties, n_sweeps, fixed, bounds):
             begin, end = indptr[i], indptr[i + 1]
             copy_columns(H, indices[begin:end], Ht)
             used = in_use(sums, fixed, i)
-            violations[c] += visit_row(W[i], data[begin:end], H, y[: end - begin], used, penalties, n_sweeps)
+            violations[c] += visit_row(W[i], data[begin:end], H, y[: end - begin], used, penalties, method)
     return violations
 
 

@@ -25,8 +25,6 @@ from itertools import pairwise
 
 import numpy as np
 
-from nmf_numba.losses.reference import FLOOR
-
 MARGIN = 1 + 2.0**-10  # what is left of y without a component is rounding where it is less than a thousandth of y
 
 
@@ -44,8 +42,8 @@ def up(w, S, N, Q, l2):
     return w + 2 * (N - S) / (b + np.sqrt(b**2 + 4 * l2 * (Q / N) * (N - S))) if b > 0 else w
 
 
-def visit(w, x, H, sums, penalties, n_sweeps):
-    """Update a row of W in place by n_sweeps of (2) and (3) and return the violation in the first of them.
+def visit(w, x, H, sums, penalties, method):
+    """Update a row of W in place by sweeps of (2) and (3) and return the violation in the first of them.
 
     The first sweep visits all components, the others those that are positive when they begin.
 
@@ -54,18 +52,19 @@ def visit(w, x, H, sums, penalties, n_sweeps):
     H : (n_components, n_visited), the columns of H that belong to them
     sums : (n_components,), the row sums of the whole H. Where one is zero, the component is not in use: w_t stays.
     penalties : l1 and l2
+    method : beta, which is 1 here, the number of sweeps, and the floor of y
     """
-    violation, (l1, l2) = 0.0, penalties[:2]
+    violation, (l1, l2), (_, n_sweeps, floor) = 0.0, penalties[:2], method
     for sweep in range(n_sweeps):
         y = w @ H  # anew: changes of y leave rounding errors of the size that y had before
         for t in np.flatnonzero((sums > 0) & ((sweep == 0) | (w > 0))):
-            u = H[t] / np.maximum(y, FLOOR)
+            u = H[t] / np.maximum(y, floor)
             N, Q, S = x @ u, x @ u**2, sums[t] + l1 + l2 * w[t]  # (1)
             slope = S - N
             if sweep == 0:
                 violation += abs(float(min(slope, 0) if w[t] == 0 else slope))  # at zero only a negative one can help
             if slope > 0:
-                rest = np.maximum(y - MARGIN * w[t] * H[t], FLOOR)  # y without component t
+                rest = np.maximum(y - MARGIN * w[t] * H[t], floor)  # y without component t
                 new = down(w[t], slope, Q + l2, sums[t] + l1 - x @ (H[t] / rest))
             else:
                 new = up(w[t], S, N, Q, l2) if slope < 0 else w[t]
@@ -74,9 +73,9 @@ def visit(w, x, H, sums, penalties, n_sweeps):
     return violation
 
 
-def visit_squares(w, x, H, used, penalties, n_sweeps):
-    """Update a row of W in place by n_sweeps of (4), for squared errors; the arguments are those of `visit`."""
-    violation, (l1, l2) = 0.0, penalties[:2]
+def visit_squares(w, x, H, used, penalties, method):
+    """Update a row of W in place by sweeps of (4), for squared errors; the arguments are those of `visit`."""
+    violation, (l1, l2), (_, n_sweeps, _) = 0.0, penalties[:2], method
     for sweep in range(n_sweeps):
         residual = w @ H - x
         for t in np.flatnonzero(used):
@@ -92,22 +91,23 @@ def visit_squares(w, x, H, used, penalties, n_sweeps):
 
 def visit_observed(w, x, m, H, fixed, penalties, method):
     """Visit the entries of a row that count, with weights m: they go into x and H."""
-    beta, n_sweeps = method
+    beta = method[0]
     scale = m if beta == 1 else np.sqrt(m)  # of d(x | y) for 'kullback-leibler', and of x - y for 'frobenius'
     used = np.where(fixed, 0, H @ scale)
     if beta == 1:
-        return visit(w, m * x, H, used, penalties, n_sweeps)
-    return visit_squares(w, scale * x, scale * H, used, penalties, n_sweeps)
+        return visit(w, m * x, H, used, penalties, method)
+    return visit_squares(w, scale * x, scale * H, used, penalties, method)
 
 
-def renew_dense(W, X, Ht, penalties, n_sweeps, fixed, bounds):
+def renew_dense(W, X, Ht, penalties, method, fixed, bounds):
     """Update W in place, row by row, and return the violation of each chunk of rows.
 
     W : (n_rows, n_components), changed in place, non-negative
     X : (n_rows, n_features)
     Ht : (n_features, n_components)
     penalties : l1 and l2 of W
-    n_sweeps : how often to go through the components of a row before the next row
+    method : beta, which is 1 here, how often to go through the components of a row before the next row, and the floor
+        of WH
     fixed : the entries of W that stay, (n_rows, n_components), or without rows: none
     bounds : where chunks of rows begin, and where the last one ends. Rows do not depend on each other.
     """
@@ -115,11 +115,11 @@ def renew_dense(W, X, Ht, penalties, n_sweeps, fixed, bounds):
     for i in range(len(W)):
         positive = X[i] > 0
         used = np.where(fixed[i], 0, sums) if len(fixed) else sums
-        violations[i] = visit(W[i], X[i, positive], Ht[positive].T, used, penalties, n_sweeps)
+        violations[i] = visit(W[i], X[i, positive], Ht[positive].T, used, penalties, method)
     return np.array([violations[start:stop].sum() for start, stop in pairwise(bounds)])
 
 
-def renew_csr(W, indptr, indices, data, Ht, penalties, n_sweeps, fixed, bounds):
+def renew_csr(W, indptr, indices, data, Ht, penalties, method, fixed, bounds):
     """Do the same for an X in compressed sparse row format, which stores data[p] of row i in column indices[p], for p
     from indptr[i] to indptr[i + 1].
     """
@@ -127,7 +127,7 @@ def renew_csr(W, indptr, indices, data, Ht, penalties, n_sweeps, fixed, bounds):
     for i in range(len(W)):
         stored = slice(indptr[i], indptr[i + 1])
         used = np.where(fixed[i], 0, sums) if len(fixed) else sums
-        violations[i] = visit(W[i], data[stored], Ht[indices[stored]].T, used, penalties, n_sweeps)
+        violations[i] = visit(W[i], data[stored], Ht[indices[stored]].T, used, penalties, method)
     return np.array([violations[start:stop].sum() for start, stop in pairwise(bounds)])
 
 
@@ -135,7 +135,7 @@ def renew_observed_dense(W, X, entry_weights, Ht, penalties, method, fixed, boun
     """Do the same where only some entries of X count; NaN is missing.
 
     entry_weights : of X's shape, or with one row or one column that serve all. An entry of weight 0 is missing.
-    method : beta, which is 1 or 2, and the number of sweeps
+    method : beta, which is 1 or 2, the number of sweeps, and the floor of WH
     """
     m, violations = np.where(np.isnan(X), 0, entry_weights), np.zeros(len(W))
     for i in range(len(W)):

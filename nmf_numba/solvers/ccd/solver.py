@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nmf_numba import validation
-from nmf_numba.problem import FLOOR, Float, Problem
+from nmf_numba.problem import Float, Problem
 from nmf_numba.solvers.hals.solver import HALS, HALSState
 from nmf_numba.solvers.solver import AlternatingSolver, State
 
@@ -54,7 +54,7 @@ class CyclicCoordinateDescent(AlternatingSolver):
 
     def least_X(self, problem: Problem) -> float:
         """WH can't be smaller than its floor."""
-        return FLOOR if problem.beta == 1 else 0.0
+        return problem.floor if problem.beta == 1 else 0.0
 
     def init(self, problem: Problem, W: Float, Ht: Float, rng: Any = None) -> State:
         """For the Frobenius loss and an H that stays, multiply X with it once, as HALS does."""
@@ -68,12 +68,13 @@ class CyclicCoordinateDescent(AlternatingSolver):
         twin, penalties = self.functions(problem), (problem.l1_W, problem.l2_W)
         fixed = np.zeros((0, W.shape[1]), np.bool_) if problem.fixed_W is None else problem.fixed_W
         more = fixed, problem.bounds(W.shape[1], sums=False)
+        method = float(problem.beta), int(self.sweeps), float(problem.floor)
         if problem.observed:
             renew = twin.renew_observed_dense if problem.layout == "dense" else twin.renew_observed_csr
-            violations = renew(W, *problem.observed_arrays, Ht, penalties, (problem.beta, self.sweeps), *more)
+            violations = renew(W, *problem.observed_arrays, Ht, penalties, method, *more)
         else:
             renew = twin.renew_dense if problem.layout == "dense" else twin.renew_csr
-            violations = renew(W, *problem.arrays, Ht, penalties, self.sweeps, *more)
+            violations = renew(W, *problem.arrays, Ht, penalties, method, *more)
         return float(sum(violations.tolist()))
 
     def _renew_by_gram(self, problem: Problem, W: Float, Ht: Float, state: State) -> float:

@@ -23,7 +23,7 @@ def sweep_block(Wt, gradient, constant, ordered, counted, violation):
 
     The contribution of all other components to a gradient is one matrix product, for ROWS components at a time; within
     such a group, components are updated one by one. constant is the part of the gradient that W has no part in,
-    violation that of the rows before. To it comes that of the first rows, as many as are counted.
+    violation that of the rows before, to which that of the first `counted` rows is added.
     """
     n_components, zero = len(Wt), Wt.dtype.type(0)
     for begin in range(0, n_components, ROWS):

@@ -135,7 +135,7 @@ class HALS(RowPassSolver):
     def _sweeps(self, problem: Problem, state: State) -> tuple[int, float]:
         """Return how often to sweep, and how far beyond: not at all for an H that stays, since W then has a minimum.
 
-        One component is at its minimum after one sweep, and alternating between such minima is nearly done after two.
+        One component is at its minimum after one sweep; iterations are then those of the power method.
         """
         if state.W.shape[1] == 1 and not problem.observed:
             return 1, 0.0

@@ -18,9 +18,9 @@ from nmf_numba.losses.kernels import FLOOR, transposed, weights
 
 
 @kernel
-def least_entry(beta, like):
+def least_entry(loss, like):
     """`smallest` of reference.py."""
-    return 2.0**-52 if beta < 1 else 2.0**-126 if like.itemsize == 4 else 2.0**-1022  # float32, float64
+    return 2.0**-29 * loss[1] if loss[0] < 1 else 2.0**-126 if like.itemsize == 4 else 2.0**-1022  # float32, float64
 
 
 @kernel
@@ -95,7 +95,7 @@ def row_pass_dense(W, X, Ht, denominator, loss, penalties, update_H, bounds):
     numerator_H = np.empty((n_chunks, k, n_features), W.dtype)
     denominator_H = np.empty((n_chunks, k, n_features if general else k if beta == 2 else 0), W.dtype)
     H, width = transposed(Ht if beta != 2 and Ht.size < KEPT else Ht[:0]), min(TILE, n_features)
-    least = least_entry(beta, W)
+    least = least_entry(loss, W)
     for c in prange(n_chunks):
         fill(numerator_H[c], 0)
         fill(denominator_H[c], 0)
@@ -129,7 +129,7 @@ def row_pass_dense(W, X, Ht, denominator, loss, penalties, update_H, bounds):
 def row_pass_csr(W, indptr, indices, data, Ht, denominator, loss, penalties, update_H, bounds):
     """The same, with WH at what X stores of each row, and the denominators given: they do not depend on X."""
     n_chunks, beta = len(bounds) - 1, loss[0]
-    least, given = least_entry(beta, W), beta != 1 and beta != 2
+    least, given = least_entry(loss, W), beta != 1 and beta != 2
     numerator_H, k = empty_sums(n_chunks, len(Ht), W.shape[1], W), W.shape[1]
     denominator_H = empty_sums(n_chunks, k, k if beta == 2 else 0, W)
     for c in prange(n_chunks):

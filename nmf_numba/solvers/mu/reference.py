@@ -26,9 +26,10 @@ import numpy as np
 from nmf_numba.losses.reference import FLOOR, weights
 
 
-def smallest(beta, dtype):
+def smallest(loss, dtype):
     """Return what an entry of W must reach, or it becomes 0: powers of a WH near 0 need it for beta < 1."""
-    return 2.0**-52 if beta < 1 else np.finfo(dtype).tiny
+    beta, floor = loss
+    return 2.0**-29 * floor if beta < 1 else np.finfo(dtype).tiny
 
 
 def _root(numerator, denominator, l1, l2_W, beta):
@@ -91,7 +92,7 @@ def row_pass_dense(W, X, Ht, denominator, loss, penalties, update_H, bounds):
         rows, X_rows = W[start:stop], X[start:stop]
         P, Q = weights(X_rows, rows @ Ht.T, *loss)
         shared = denominator if beta in (1, 2) else Q @ Ht
-        update(rows, P @ Ht, shared, penalties, beta, smallest(beta, W.dtype))  # (2), (1)
+        update(rows, P @ Ht, shared, penalties, beta, smallest(loss, W.dtype))  # (2), (1)
         if update_H:
             P, Q = weights(X_rows, rows @ Ht.T, *loss)  # with the new rows
             numerator_H[c] = rows.T @ P  # (2), for H
@@ -116,7 +117,7 @@ def row_pass_csr(W, indptr, indices, data, Ht, denominator, loss, penalties, upd
             columns, x = indices[indptr[i] : indptr[i + 1]], data[indptr[i] : indptr[i + 1]]
             row, own = W[i : i + 1], denominator if beta in (1, 2) else denominator[i : i + 1]
             P, _ = weights(x, row @ Ht[columns].T, *loss)
-            update(row, P @ Ht[columns], own, penalties, beta, smallest(beta, W.dtype))  # (2), (1)
+            update(row, P @ Ht[columns], own, penalties, beta, smallest(loss, W.dtype))  # (2), (1)
             if update_H:
                 P, _ = weights(x, row @ Ht[columns].T, *loss)  # with the new row
                 numerator_H[c, columns] += P.T @ row  # (2), for H

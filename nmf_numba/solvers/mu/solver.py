@@ -13,7 +13,7 @@ from nmf_numba.losses.objective import evaluate
 from nmf_numba.problem import FLOOR, Float, Problem, sum_of_chunks, twin
 from nmf_numba.solvers.solver import RowPassSolver, Solver, State, Sums, kept
 
-FLUSH = 2.0**-52  # float64's epsilon, for both dtypes: smaller entries of H become 0 for beta <= 1, of W for beta < 1
+FLUSH = 2.0**-52  # float64's epsilon, for both dtypes: smaller entries of H become 0 for beta <= 1
 
 EVALUATE_EVERY = 10  # iterations between two evaluations of the objective, with extrapolation
 
@@ -116,7 +116,7 @@ class MultiplicativeUpdates(RowPassSolver):
 
     def least_X(self, problem: Problem) -> float:
         """WH can't be smaller than its floor."""
-        return FLOOR if problem.beta < 2 else 0.0
+        return problem.floor if problem.beta < 2 else 0.0
 
     def init(self, problem: Problem, W: Float, Ht: Float, rng: Any = None) -> MultiplicativeState:
         """For an H that stays, compute once what depends on X and H alone."""
@@ -196,7 +196,7 @@ class MultiplicativeUpdates(RowPassSolver):
         parts = gradient.parts_observed_dense if problem.layout == "dense" else gradient.parts_observed_csr
         bounds, penalties = problem.bounds(W.shape[1]), self._penalties(problem.l1_W, problem.l2_W, beta)
         (numerator, denominator), _ = parts(*problem.observed_arrays, W, Ht, problem.loss, False, bounds)
-        least = FLUSH if beta < 1 else TINIEST[W.dtype.char]
+        least = 2.0**-29 * problem.floor if beta < 1 else TINIEST[W.dtype.char]
         with kept(W, problem.fixed_W), kept(W, problem.without_entries[0]):
             self.functions(problem).update(W, numerator, denominator, penalties, beta, least, True)
         if not problem.update_H:
