@@ -393,6 +393,59 @@ def test_weights_of_sparse_rows_are_those_of_dense_rows(beta: float, dtype: Any)
     np.testing.assert_array_equal(whole.W[3], W[3])
 
 
+@pytest.mark.parametrize(("solver", "beta"), [("mu", 1), ("ccd", 1), ("mu", 0.5), ("mu", 1.5), ("mu", 2)])
+@pytest.mark.parametrize("light", [0.0, 1e-8, 1e-3])
+def test_light_rows_are_fitted_as_well(light: float, solver: str, beta: float) -> None:
+    """Floors are those of the lightest row, and the KKT residual, where a fit ends, is that of the user's W."""
+    rows, (W, H) = np.arange(40) < 10, BEGIN
+    weights = np.where(rows, light, 1.0)
+    options: dict[str, Any] = {"solver": solver, "beta_loss": beta, "init": "custom", "W": W, "H": H, "tol": 1e-3}
+    found = []
+    for X in (COUNTS, COUNTS.toarray()):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # rows that do not count
+            found.append(fit(X, 4, weights=weights, max_iter=200, trace=10, **options))
+    a, b = found
+    assert a.n_iter == b.n_iter
+    np.testing.assert_allclose(a.trace.kkt, b.trace.kkt, rtol=0.2 if light == 0 else 1e-4)  # 0: means have W's start
+    np.testing.assert_allclose(a.W @ a.H, b.W @ b.H, rtol=1e-4, atol=1e-6)
+
+
+def test_what_stays_and_what_goes_on_is_exact_with_weights_of_sparse_rows() -> None:
+    (W, H), weights, stays = BEGIN, TIMES + 0.3, RNG.random((40, 4)) < 0.3
+    options: dict[str, Any] = {"weights": weights, "tol": 0}
+    result = fit(COUNTS, 4, W=W, H=H, init="custom", fixed_W=stays, solver="mu", max_iter=5, **options)
+    np.testing.assert_array_equal(result.W[stays], W[stays])
+    half = fit(COUNTS, 4, W=W, H=H, init="custom", solver="ehals", max_iter=5, **options)
+    whole = fit(COUNTS, 4, W=W, H=H, init="custom", solver="ehals", max_iter=10, **options)
+    np.testing.assert_array_equal(fit(COUNTS, 4, resume=half, solver="ehals", max_iter=5, **options).W, whole.W)
+    as_column = fit(
+        COUNTS,
+        4,
+        W=W,
+        H=H,
+        init="custom",
+        solver="ehals",
+        max_iter=10,
+        tol=0,
+        weights=sparse.csr_array(weights[:, None]),
+    )
+    np.testing.assert_array_equal(as_column.W, whole.W)
+    with pytest.raises(ValueError, match="every='coordinate' can't show weights of rows"):
+        iterate(COUNTS, 4, weights=weights, every="coordinate", engine="reference")
+
+
+def test_a_row_that_does_not_count_does_not_count_in_the_start() -> None:
+    weights, large = np.where(np.arange(40) == 3, 0.0, 1.0), COUNTS.toarray()
+    large[3] = 1e5
+    for init in ("auto", "nndsvda", "random"):
+        H = [
+            initialize(sparse.csr_array(X), 4, init=init, weights=weights, random_state=0)[1]
+            for X in (COUNTS.toarray(), large)
+        ]
+        np.testing.assert_array_equal(*H)
+
+
 @pytest.mark.parametrize("make", [NMF, MiniBatchNMF])
 def test_estimators_weigh_sparse_samples(make: Any) -> None:
     options: dict[str, Any] = {"solver": "mu"} if make is NMF else {"batch_size": 10, "max_no_improvement": None}
@@ -483,8 +536,16 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
         {"weights": WEIGHTS},
         "whose zeros count must be one for each row, or a sparse matrix.*csr_array\\(weights\\), missing=",
     ),
-    (sparse.csr_array(FULL), {"weights": np.ones(40), "alpha_W": 0.1}, "of rows.*penalty on W, only alpha_W = 0"),
-    (sparse.csr_array(FULL), {"weights": np.ones(40), "beta_loss": 0}, r"of rows.*only beta > 0\. Or pass X.toarray"),
+    (
+        sparse.csr_array(FULL),
+        {"weights": np.ones(40), "alpha_W": 0.1},
+        "of rows.*need beta_loss > 0 and alpha_W = 0. Found a penalty on W",
+    ),
+    (
+        sparse.csr_array(FULL),
+        {"weights": np.ones(40), "beta_loss": 0},
+        r"of rows.*Found beta_loss = 0.0. Pass X.toarray",
+    ),
     (data("not stored")[0], {"missing": "not stored", "solver": "ehals"}, "not all entries count.*ccd"),
     (data("nan")[0], {"missing": "nan", "solver": "bpp"}, "'bpp' does not handle missing.*mu"),
     (np.where(GONE, 0, FULL), {"beta_loss": 0, "weights": np.ones(FULL.shape)}, "X contains zeros"),

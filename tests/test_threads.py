@@ -229,24 +229,26 @@ import numba, numpy as np
 from nmf_numba import fit
 from nmf_numba.solvers import SOLVERS
 
-def used(solver, n_threads, n_rows):
+def used(solver, n_threads, n_rows, n_columns=64):
     seen = set()
     class Watched(type(SOLVERS[solver])):
         def step(self, problem, state):
             seen.add(numba.get_num_threads())
             return super().step(problem, state)
-    X = np.random.default_rng(0).random((n_rows, 64))
+    X = np.random.default_rng(0).random((n_rows, n_columns))
     fit(X, 10, solver=Watched(), init="random", tol=0, max_iter=2, n_threads=n_threads)
     return seen.pop() if len(seen) == 1 else seen
 
 for solver in ("cd", "ccd"):
     print(*(used(solver, n_threads, n_rows) for n_rows in (500, 1797, 8000) for n_threads in (None, 3)))
+print(used("cd", None, 600, 30000))
 """
 
 
 def test_a_small_problem_takes_one_thread_unless_told():
-    """500 rows are one chunk, 1797 are two, 8000 are more; ccd does more with a chunk."""
-    one, other = run(FEW_CHUNKS, NUMBA_NUM_THREADS="4").splitlines()
+    """500 rows are one chunk, 1797 are two, 8000 are more; ccd does more with a chunk. A wide X has few, but large."""
+    one, other, wide = run(FEW_CHUNKS, NUMBA_NUM_THREADS="4").splitlines()
+    assert wide == "4"
     assert one == "1 1 1 3 4 3"
     assert other == "1 1 4 3 4 3"
 
