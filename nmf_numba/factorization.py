@@ -162,7 +162,7 @@ def fit(
         n_components was not given, and no H gives it.
     ConvergenceWarning
         max_iter was reached before the stopping rule was met, and tol > 0; or scikit-learn's rule was met far from a
-        stationary point, with a relative KKT residual above 0.005.
+        stationary point, with a relative KKT residual above 0.01.
     RuntimeWarning
         W or H were given, but are not used.
     UserWarning

@@ -77,4 +77,4 @@ STOPPING: dict[str, type[ViolationRule] | type[ObjectiveRule] | type[ResidualRul
     "objective": ObjectiveRule,
     "kkt": ResidualRule,
 }
-FAR = 0.005  # a relative KKT residual above this, where a rule that compares with the start is met, deserves a warning
+FAR = 0.01  # a relative KKT residual above this, where a rule that compares with the start is met, deserves a warning
