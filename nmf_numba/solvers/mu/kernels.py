@@ -20,7 +20,9 @@ from nmf_numba.losses.kernels import FLOOR, transposed, weights
 @kernel
 def least_entry(loss, like):
     """`smallest` of reference.py."""
-    return 2.0**-29 * loss[1] if loss[0] < 1 else 2.0**-126 if like.itemsize == 4 else 2.0**-1022  # float32, float64
+    if loss[0] < 1:
+        return 2.0**-52 * np.sqrt(2.0**23 * loss[1])
+    return 2.0**-126 if like.itemsize == 4 else 2.0**-1022  # float32, float64
 
 
 @kernel

@@ -29,7 +29,7 @@ from nmf_numba.losses.reference import FLOOR, weights
 def smallest(loss, dtype):
     """Return what an entry of W must reach, or it becomes 0: powers of a WH near 0 need it for beta < 1."""
     beta, floor = loss
-    return 2.0**-29 * floor if beta < 1 else np.finfo(dtype).tiny
+    return 2.0**-52 * np.sqrt(2.0**23 * floor) if beta < 1 else np.finfo(dtype).tiny  # in the unit of W
 
 
 def _root(numerator, denominator, l1, l2_W, beta):

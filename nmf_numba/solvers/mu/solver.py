@@ -13,8 +13,6 @@ from nmf_numba.losses.objective import evaluate
 from nmf_numba.problem import FLOOR, Float, Problem, sum_of_chunks, twin
 from nmf_numba.solvers.solver import RowPassSolver, Solver, State, Sums, kept
 
-FLUSH = 2.0**-52  # float64's epsilon, for both dtypes: smaller entries of H become 0 for beta <= 1
-
 EVALUATE_EVERY = 10  # iterations between two evaluations of the objective, with extrapolation
 
 TINIEST = {np.dtype(kind).char: float(np.finfo(kind).tiny) for kind in (np.float32, np.float64)}  # normal numbers
@@ -46,6 +44,11 @@ class MultiplicativeState(State):
     momentum: float = 1.0
     n_steps: int = 0
     last: float = math.inf
+
+
+def _flush(problem: Problem) -> float:
+    """Return what an entry of H must reach for beta <= 1, of W for beta < 1: float64's epsilon in the unit of WH."""
+    return 2.0**-52 * math.sqrt(problem.floor / FLOOR)
 
 
 def _gradient(problem: Problem) -> Any:
@@ -196,7 +199,7 @@ class MultiplicativeUpdates(RowPassSolver):
         parts = gradient.parts_observed_dense if problem.layout == "dense" else gradient.parts_observed_csr
         bounds, penalties = problem.bounds(W.shape[1]), self._penalties(problem.l1_W, problem.l2_W, beta)
         (numerator, denominator), _ = parts(*problem.observed_arrays, W, Ht, problem.loss, False, bounds)
-        least = 2.0**-29 * problem.floor if beta < 1 else TINIEST[W.dtype.char]
+        least = _flush(problem) if beta < 1 else TINIEST[W.dtype.char]
         with kept(W, problem.fixed_W), kept(W, problem.without_entries[0]):
             self.functions(problem).update(W, numerator, denominator, penalties, beta, least, True)
         if not problem.update_H:
@@ -207,7 +210,7 @@ class MultiplicativeUpdates(RowPassSolver):
     def update(self, problem: Problem, state: State, sums: Sums) -> float:
         """Update Ht by the same function that updates W."""
         numerator, denominator = sums.arrays
-        least = FLUSH if problem.beta <= 1 else TINIEST[state.Ht.dtype.char]
+        least = _flush(problem) if problem.beta <= 1 else TINIEST[state.Ht.dtype.char]
         more = self._penalties(problem.l1_H, problem.l2_H, problem.beta), problem.beta, least, problem.observed
         empty = problem.without_entries[1] if problem.observed else None
         with kept(state.Ht, problem.fixed_H), kept(state.Ht, empty):
@@ -248,7 +251,7 @@ class MultiplicativeUpdates(RowPassSolver):
         gamma = 1 / max(1.0, 2 - beta, beta - 1)
         with np.errstate(all="ignore"):
             Ht[:] = (A / np.where(B == 0, B.dtype.type(FLOOR), B)) ** gamma
-        Ht[Ht < (FLUSH if beta <= 1 else TINIEST[Ht.dtype.char])] = 0
+        Ht[Ht < (_flush(problem) if beta <= 1 else TINIEST[Ht.dtype.char])] = 0
 
 
 @dataclasses.dataclass(frozen=True)
