@@ -206,7 +206,8 @@ def fit(
     except KeyboardInterrupt:
         if run.reached is None:
             raise
-        reached = dataclasses.replace(run.reached, _objective=None, _kkt=None)
+        W = run.reached.W if run.state is None else run.problem.outside(run.state.W, run.start_W)  # as new as H
+        reached = dataclasses.replace(run.reached, W=W, _objective=None, _kkt=None)
         raise Interrupted(Factorization.of(run, reached, X)) from None
     return Factorization.of(run, step, X)
 

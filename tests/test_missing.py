@@ -30,6 +30,8 @@ from nmf_numba.observations import observe
 from nmf_numba.problem import Problem
 from nmf_numba.solvers import SOLVERS
 from nmf_numba.solvers.hals.solver import HALS
+from nmf_numba.solvers.mu.solver import MultiplicativeUpdates
+from nmf_numba.solvers.solver import State
 
 Array = NDArray[Any]
 BETAS = (2.0, 1.0, 0.0, 0.5, 1.5, 3.0, -1.0)
@@ -433,6 +435,24 @@ def test_what_stays_and_what_goes_on_is_exact_with_weights_of_sparse_rows() -> N
     np.testing.assert_array_equal(as_column.W, whole.W)
     with pytest.raises(ValueError, match="every='coordinate' can't show weights of rows"):
         iterate(COUNTS, 4, weights=weights, every="coordinate", engine="reference")
+
+
+def test_ctrl_c_gives_W_and_H_of_one_moment_with_weights_of_sparse_rows() -> None:
+    class Stops(MultiplicativeUpdates):
+        def step(self, problem: Problem, state: State) -> State:
+            state = super().step(problem, state)
+            done.append(1)
+            if len(done) == 6:
+                raise KeyboardInterrupt
+            return state
+
+    (W, H), found = BEGIN, []
+    for X in (COUNTS, COUNTS.toarray()):
+        done: list[int] = []
+        with pytest.raises(KeyboardInterrupt) as caught:
+            fit(X, 4, W=W, H=H, init="custom", weights=TIMES + 0.5, solver=Stops(), tol=0)
+        found.append(caught.value.result.objective.total)  # type: ignore[attr-defined]
+    assert found[0] == pytest.approx(found[1], rel=1e-10)
 
 
 def test_a_row_that_does_not_count_does_not_count_in_the_start() -> None:
