@@ -55,6 +55,7 @@ def _check_layout(X: Any, missing: object) -> None:
 
 def _check_weights(weights: Any, X: Matrix) -> Any:
     """Return weights as a CSR, or as a dense array of X's shape or with one column."""
+    shape = np.shape(weights)
     if sparse.issparse(weights) and weights.shape == (X.shape[0], 1):
         weights = weights.toarray()
     if not sparse.issparse(weights):
@@ -65,7 +66,7 @@ def _check_weights(weights: Any, X: Matrix) -> Any:
     if found.shape not in ((X.shape,) if sparse.issparse(found) else (X.shape, (X.shape[0], 1))):
         raise ValueError(
             f"weights must have X's shape, {X.shape}, or one value for each of the {X.shape[0]} rows. "
-            f"Found shape {np.shape(weights)}."
+            f"Found shape {shape}."
         )
     if found.max() == 0:
         raise ValueError("weights are all zero, so no entry of X counts. At least one must be positive.")

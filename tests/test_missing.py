@@ -550,7 +550,11 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (FULL, {"weights": -WEIGHTS}, "input weights"),
     (FULL, {"weights": np.where(GONE, np.nan, 1)}, "weights contains NaN"),
     (FULL, {"weights": 0 * WEIGHTS}, "weights are all zero"),
-    (FULL, {"weights": np.ones(3)}, r"weights must have X's shape, \(40, 30\), or one value for each of the 40 rows"),
+    (
+        FULL,
+        {"weights": np.ones(3)},
+        r"weights must have X's shape, \(40, 30\), or one value for each of the 40 rows. Found shape \(3,\)",
+    ),
     (
         sparse.csr_array(FULL),
         {"weights": WEIGHTS},
