@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import ast
+import base64
 import functools
+import io
 import json
 import os
 import re
@@ -86,6 +88,16 @@ def faults(text: str) -> list[str]:
     return found
 
 
+def with_few_colours(picture: str) -> str:
+    """Return a PNG in base64 with at most 256 colours, which looks the same and has a third of the size."""
+    from PIL import Image  # noqa: PLC0415  (Matplotlib brings it along)
+
+    file = io.BytesIO()
+    image = Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB")
+    image.quantize(256, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    return base64.b64encode(file.getvalue()).decode("ascii") + "\n"
+
+
 def run(path: Path, folder: str) -> tuple[str, float]:
     """Run a notebook, with `folder` as its working directory, and return its new text and the seconds it took."""
     import nbformat  # noqa: PLC0415  (tests import this module, and need neither)
@@ -107,6 +119,10 @@ def run(path: Path, folder: str) -> tuple[str, float]:
     start = time.perf_counter()
     client.execute()
     seconds = time.perf_counter() - start
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                output.data["image/png"] = with_few_colours(output.data["image/png"])
     notebook.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
     return nbformat.writes(notebook) + "\n", seconds
 
