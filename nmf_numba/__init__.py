@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nmf_numba.comparison import Comparison, compare
+from nmf_numba.comparison import Comparison, compare, table_of_starts
 from nmf_numba.factorization import fit, non_negative_factorization
 from nmf_numba.initialization import initialize
 from nmf_numba.loop import Step, iterate
@@ -11,6 +11,7 @@ from nmf_numba.patching import Patch, patch
 from nmf_numba.plotting import (
     animate,
     plot_activations,
+    plot_comparison,
     plot_components,
     plot_convergence,
     plot_factorization,
@@ -40,10 +41,12 @@ __all__ = [
     "objective",
     "patch",
     "plot_activations",
+    "plot_comparison",
     "plot_components",
     "plot_convergence",
     "plot_factorization",
     "plot_terms",
+    "table_of_starts",
 ]
 
 

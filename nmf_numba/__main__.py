@@ -28,13 +28,13 @@ from nmf_numba.files import check_output, free_path, write_csv, write_file
 from nmf_numba.frames import Input
 from nmf_numba.inputs import SUFFIXES, check_input, load_input, read_factor, read_input
 from nmf_numba.options import AUTO, DEFAULT, Options
+from nmf_numba.plotting.convergence import X_LABELS, Y_AXES
 from nmf_numba.problem import Problem
 from nmf_numba.solvers import SOLVERS
 from nmf_numba.solvers.solver import Solver
 from nmf_numba.table import Table, is_number
 
 OK, ERROR, INTERRUPTED, BROKEN_PIPE = 0, 2, 130, 141
-X_AXES = ("seconds", "iteration")
 FIGURES = (".png", ".svg", ".pdf")
 SHARED = (  # parameters of every command that fits
     "n_components", "init", "beta_loss", "tol", "stopping", "max_iter", "max_time", "alpha_W", "alpha_H", "l1_ratio",
@@ -285,7 +285,7 @@ def run_compare(arguments: argparse.Namespace) -> None:
     print("solver steps, without compilation and without evaluating the objective.")
     if data.note != "none":
         print("Names:", data.note)
-    ax = comparison.plot(x=arguments.x, gap=arguments.gap)
+    ax = comparison.plot(x=arguments.x, y=arguments.y)
     drawn: Any = ax.figure
     save = functools.partial(drawn.savefig, format=figure.suffix[1:], dpi=150)
     write_file(figure, save, overwrite=arguments.overwrite)
@@ -478,8 +478,8 @@ def make_parser() -> Parser:
     names = ",".join(SOLVERS)
     add("--solvers", default=names, metavar="NAMES", help=f"separated by commas; default: {names}")
     add("--engines", default="numba", metavar="NAMES", help="numba, reference, scikit-learn; default: numba")
-    add("--x", default="seconds", choices=X_AXES, help="the figure's horizontal axis; default: seconds")
-    add("--gap", action="store_true", help="draw the gap to the best objective found, not the objective")
+    add("--x", default="seconds", choices=X_LABELS, help="the figure's horizontal axis; default: seconds")
+    add("--y", default="objective", choices=Y_AXES, help="what it shows; default: objective")
     add(
         "--figure", metavar="FILE", help=f"where to draw ({', '.join(FIGURES)}); default: compare.png, or compare-2.png"
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 import math
 import numbers
+import statistics
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -20,6 +22,7 @@ from nmf_numba.loop import Run, prepare
 from nmf_numba.losses.objective import evaluate
 from nmf_numba.observations import Missing, observe
 from nmf_numba.options import DEFAULT, Options, check_solver
+from nmf_numba.plotting import plot_convergence
 from nmf_numba.problem import Problem
 from nmf_numba.result import Factorization
 from nmf_numba.solvers.solver import Solver
@@ -59,6 +62,15 @@ class Comparison:
         """The lowest objective that any run has reached."""
         return min((float(trace.objective.min()) for trace in self.traces.values()), default=math.nan)
 
+    def reached(self, name: str, share: float) -> tuple[int, float] | None:
+        """Return the iterations and seconds until a run is near the best objective found, or None if it never is.
+
+        Near: at most 1 + share times the best of all runs.
+        """
+        trace = self.traces[validation.check_choice("name", name, self.traces)]
+        near = np.flatnonzero(trace.objective <= (1 + share) * self.best)
+        return (int(trace.iteration[near[0]]), float(trace.seconds[near[0]])) if len(near) else None
+
     def table(self) -> Table:
         """Return a table: for each run the iterations and seconds until it is near the best objective found.
 
@@ -74,17 +86,14 @@ class Comparison:
             last.append(f"{trace.kkt[-1]:.1e}")
             rows.append([name, *last, self.results[name].stop_reason])
             for share in WITHIN:
-                near = np.flatnonzero(trace.objective <= (1 + share) * self.best)
-                there = [f"{trace.iteration[near[0]]}", f"{trace.seconds[near[0]]:.3g}"] if len(near) else ["-", "-"]
-                rows[-1] += there
+                there = self.reached(name, share)
+                rows[-1] += ["-", "-"] if there is None else [f"{there[0]}", f"{there[1]:.3g}"]
         rows += [[name, f"refused: {reason}"] for name, reason in self.refusals.items()]
         return Table(header, rows)
 
-    def plot(self, x: str = "seconds", *, gap: bool = False, ax: Axes | None = None) -> Axes:
-        """Return an Axes with one line per run: see `plotting.plot_convergence`."""
-        from nmf_numba.plotting import plot_convergence  # noqa: PLC0415  (imports matplotlib, which takes its time)
-
-        return plot_convergence(self.traces, x=x, gap=gap, ax=ax)
+    def plot(self, x: str = "seconds", *, y: str = "objective", ax: Axes | None = None) -> Axes:
+        """Return an Axes with one line per run: see `plot_convergence`. `plot_comparison` draws four panels."""
+        return plot_convergence(self.traces, x=x, y=y, ax=ax)
 
     def __repr__(self) -> str:
         return str(self.table())
@@ -220,6 +229,50 @@ stopping, missing, weights
                     del fields["every"]
                     results[name] = fit(X, **fields)
     return Comparison(results, reasons)
+
+
+def table_of_starts(
+    comparisons: Mapping[str, Sequence[Comparison]], shares: Iterable[float] = (0.01, 0.001, 0.0001)
+) -> Table:
+    """Return a table of how soon, and from how many starts, each run is near the best objective found.
+
+    A line for each case and share: "3.1 ms (4)" is the median of the times, over the four starts from which the run got
+    there, and those only; "-" that it never did. At its end is the run that got there from most starts, and the first
+    of them if there are several.
+
+    Parameters
+    ----------
+    comparisons : mapping of str to sequence of Comparison
+        For each case, by its name, what `compare` returned for several starts.
+    shares : iterable of float, default (0.01, 0.001, 0.0001)
+        Near: at most 1 + share times the best objective of all runs from that start.
+
+    Returns
+    -------
+    Table
+
+    Examples
+    --------
+    >>> from nmf_numba import compare, table_of_starts
+    >>> from nmf_numba.datasets import load_digits
+    >>> X, options = load_digits().X[:50], {"solvers": ["cd", "mu"], "max_iter": 30}
+    >>> starts = [compare(X, 4, init="random", random_state=seed, **options) for seed in range(3)]
+    >>> table = table_of_starts({"50 digits": starts}, [0.001])
+    >>> table.header
+    ['case', 'near', 'cd', 'mu', 'most starts, then first']
+    >>> table.rows[0][3:]
+    ['-', 'cd']
+    """
+    names = list(dict.fromkeys(name for starts in comparisons.values() for each in starts for name in each.traces))
+    rows = []
+    for (case, starts), share in itertools.product(comparisons.items(), shares):
+        found = {name: [each.reached(name, share) for each in starts if name in each.traces] for name in names}
+        seconds = {name: [there[1] for there in each if there is not None] for name, each in found.items()}
+        medians = {name: statistics.median(each) for name, each in seconds.items() if each}
+        cells = [f"{1000 * medians[name]:.3g} ms ({len(seconds[name])})" if name in medians else "-" for name in names]
+        first = min(medians, key=lambda name: (-len(seconds[name]), medians[name]), default="-")
+        rows.append([case, f"{100 * share:g} %", *cells, first])
+    return Table(["case", "near", *names, "most starts, then first"], rows)
 
 
 def _names(argument: str, names: Any) -> list[Any]:

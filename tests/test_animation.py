@@ -18,8 +18,8 @@ import pytest
 from scipy import sparse
 
 from nmf_numba import iterate
-from nmf_numba.animation import MOST_ENTRIES, MOST_STEPS, Animation
 from nmf_numba.plotting import animate
+from nmf_numba.plotting.animation import MOST_ENTRIES, MOST_STEPS, Animation
 
 X = np.array([[7.8, 1.8, 6.1], [1.1, 0.5, 1.3], [15.5, 0.0, 9.4], [12345.0, 4.9, 7.1]])
 

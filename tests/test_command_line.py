@@ -503,7 +503,7 @@ def test_every_option_is_checked_before_anything_is_read(
         "--index-col": "1", "--drop": "1",
     }  # fmt: skip
     of_fit = {"--solver": "als", "--engine": "cython", "--trace": "0", "--out": "w.csv", "--out-csv": "none/out"}
-    of_compare = {"--solvers": "cd,als", "--engines": "numba,cython", "--x": "foo", "--figure": "f.txt"}
+    of_compare = {"--solvers": "cd,als", "--engines": "numba,cython", "--x": "foo", "--y": "foo", "--figure": "f.txt"}
     of_transform = {name: wrong[name] for name in ("--tol", "--max-iter", "--max-time", "--n-threads", "--sep")}
     of_transform |= {"--trace": "0", "--out": "w.txt"}
     for command, options in (
@@ -767,7 +767,7 @@ def test_compare_prints_a_table_and_draws(capsys: pytest.CaptureFixture[str]) ->
     assert (first[0], set(first[1]), *first[2:]) == ("run", {"-"}, "cd", "mu")
     assert out.endswith("Figure: compare.png\n")
     assert Path("compare.png").read_bytes().startswith(b"\x89PNG")
-    assert main([*argv, "--beta-loss", "1", "--x", "iteration", "--gap"]) == 0
+    assert main([*argv, "--beta-loss", "1", "--x", "iteration", "--y", "gap"]) == 0
     out = capsys.readouterr().out
     assert "refused: beta_loss = 1.0, only 'frobenius'. Use solver='mu'." in out
     assert out.endswith("Figure: compare-2.png\n")

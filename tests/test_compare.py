@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nmf_numba import compare, fit
-from nmf_numba.comparison import Comparison
+from nmf_numba import Factorization, Objective, Trace, compare, fit
+from nmf_numba.comparison import Comparison, table_of_starts
 from nmf_numba.datasets import load_digits
 from nmf_numba.solvers.hals.solver import HALS
 
@@ -54,6 +54,29 @@ def test_table(comparison: Comparison) -> None:
         assert row[6] == (str(near[0]) if near else "-")
     assert "<table>" in comparison._repr_html_()
     assert str(table) == repr(comparison)
+
+
+def test_table_of_starts() -> None:
+    def run(name: str, *objective: float) -> Factorization:
+        rows = enumerate(Objective(value, 0.0, 0.0, 0.0, 0.0) for value in objective)
+        trace = Trace.of((i, i / 8, np.nan, terms, np.nan) for i, terms in rows)
+        return Factorization(np.ones((1, 1)), np.ones((1, 1)), len(trace) - 1, "max_iter", trace, {"solver": name})
+
+    first = Comparison({"cd": run("cd", 200, 150, 100), "mu": run("mu", 200, 101, 101)}, {})
+    second = Comparison({"cd": run("cd", 200, 100, 100), "mu": run("mu", 200, 150, 140)}, {"bpp": "not today"})
+    assert first.reached("mu", 0.01) == (1, 0.125)
+    assert first.reached("cd", 0.5) == (1, 0.125)
+    assert first.reached("mu", 0.001) is None
+    with pytest.raises(ValueError, match=r"name must be one of 'cd', 'mu'. Found 'bpp'"):
+        second.reached("bpp", 0.1)
+    table = table_of_starts({"two": [first, second], "one": [first]}, [0.01, 0.6])
+    assert table.header == ["case", "near", "cd", "mu", "most starts, then first"]
+    assert table.rows == [
+        ["two", "1 %", "188 ms (2)", "125 ms (1)", "cd"],  # from both starts, though mu is sooner where it arrives
+        ["two", "60 %", "125 ms (2)", "125 ms (2)", "cd"],
+        ["one", "1 %", "250 ms (1)", "125 ms (1)", "mu"],
+        ["one", "60 %", "125 ms (1)", "125 ms (1)", "cd"],
+    ]
 
 
 def test_the_start_is_not_changed_by_a_run() -> None:

@@ -19,14 +19,15 @@ from scipy import sparse
 from nmf_numba import Objective, Trace
 from nmf_numba.plotting import (
     COLOURS,
-    PIXELS,
     line_styles,
     plot_activations,
+    plot_comparison,
     plot_components,
     plot_convergence,
     plot_factorization,
     plot_terms,
 )
+from nmf_numba.plotting.factorization import PIXELS
 from nmf_numba.solvers import SOLVERS
 
 
@@ -130,7 +131,7 @@ def test_a_start_far_above_the_rest_does_not_flatten_it() -> None:
     assert ax.get_ylim()[0] > 1
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), trace.objective)  # only the axis ends there
     assert plot_convergence(trace, within=np.inf).get_ylim()[1] > 1000
-    assert plot_convergence(trace, gap=True).get_ylim()[1] > 400
+    assert plot_convergence(trace, y="gap").get_ylim()[1] > 400
     for plot in (plot_terms, plot_convergence):
         with pytest.raises(ValueError, match=r"within must be above 1.* Found 0.5"):
             plot(trace, within=0.5)
@@ -202,22 +203,40 @@ def test_a_single_run_is_regularised_against_seconds() -> None:
 
 
 def test_the_gap_is_relative_to_the_best_of_all_runs() -> None:
-    ax = plot_convergence({"a": trace_of(8, 4, 3), "b": trace_of(8, 2)}, gap=True)
+    ax = plot_convergence({"a": trace_of(8, 4, 3), "b": trace_of(8, 2)}, y="gap")
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [3, 1, 0.5])
     np.testing.assert_array_equal(ax.lines[1].get_ydata(), [3])  # its end is the best: there is no gap
     np.testing.assert_array_equal(ax.lines[1].get_xdata(), [0])
     assert "(relative to it, no unit)" in ax.get_ylabel()
-    ax = plot_convergence({"a": trace_of(8, 4, 0)}, gap=True)
+    ax = plot_convergence({"a": trace_of(8, 4, 0)}, y="gap")
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [8, 4])
     assert "relative" not in ax.get_ylabel()
 
 
-@pytest.mark.parametrize("gap", [False, True])
+def test_a_comparison_has_four_panels() -> None:
+    cd, mu = trace_of(8, 4, 3), trace_of(8, 5, 2, penalty=0.5)
+    cd.kkt[:], mu.kkt[:] = (0.5, 0.2, 0.1), (0.5, np.nan, 0.3)
+    figure = plot_comparison({"cd": cd, "mu": mu}, title="two")
+    terms, per_iteration, per_second, residual = figure.axes
+    titles = [ax.get_title() for ax in figure.axes]
+    assert titles == ["two: terms of mu", "two: gap", "two: gap", "two: KKT residual"]  # mu ends lowest
+    assert legend(terms) == ["L2 of W", "data fit"]
+    np.testing.assert_allclose(per_iteration.lines[0].get_ydata(), np.array([8, 4, 3]) / 2.5 - 1)
+    np.testing.assert_allclose(per_second.lines[0].get_xdata(), [0, 0.25, 0.5])
+    assert (per_second.get_xscale(), per_second.get_xlabel()) == ("log", "time of solver steps (s)")
+    np.testing.assert_allclose(residual.lines[1].get_ydata(), [0.5, 0.3])
+    assert residual.get_ylabel().startswith("KKT residual")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["cd", "mu"]
+    assert plot_comparison({"cd": cd, "mu": mu}, terms_of="cd").axes[0].get_title() == "terms of cd"
+    drawn(terms)
+
+
+@pytest.mark.parametrize("y", ["objective", "gap"])
 @pytest.mark.parametrize("values", [[0.0], [5.0], [0, 0, 0], [5, 5, 5], [5, 0], [np.inf, 1], [np.inf], [1, 1 + 1e-12]])
-def test_constant_zero_and_infinite_objectives_can_be_drawn(values: list[float], gap: bool) -> None:
-    ax = plot_convergence({"a": trace_of(*values), "b": trace_of(*values)}, gap=gap)
+def test_constant_zero_and_infinite_objectives_can_be_drawn(values: list[float], y: str) -> None:
+    ax = plot_convergence({"a": trace_of(*values), "b": trace_of(*values)}, y=y)
     finite = [value for value in values if np.isfinite(value)]
-    above = [value - min(finite) for value in finite] if gap else finite
+    above = [value - min(finite) for value in finite] if y == "gap" else finite
     assert ax.get_yscale() == ("log" if max(above, default=0) > 0 else "linear")
     assert len(np.asarray(ax.lines[0].get_ydata())) == (sum(v > 0 for v in above) or len(above))
     drawn(ax)
@@ -366,8 +385,13 @@ def test_what_is_no_trace_is_refused() -> None:
     for plot in (plot_convergence, plot_terms):
         with pytest.raises(ValueError, match=r"x must be one of 'iteration', 'seconds'. Found 'time'"):
             plot(trace_of(1), "time")
-    with pytest.raises(TypeError, match=r"gap must be True or False. Found 1"):
-        plot_convergence(trace_of(1), gap=1)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"y must be one of 'objective', 'gap', 'kkt'. Found 'gaps'. Did you"):
+        plot_convergence(trace_of(1), y="gaps")
+    with pytest.raises(ValueError, match=r"terms_of must be one of 'cd', 'mu'. Found 'nu'"):
+        plot_comparison({"cd": trace_of(1), "mu": trace_of(1)}, terms_of="nu")
+    for nothing in ({}, trace_of(1)):
+        with pytest.raises(ValueError, match="traces must be a mapping of names to Traces with at least one"):
+            plot_comparison(nothing)  # type: ignore[arg-type]
 
 
 def test_neither_pyplot_nor_a_display_is_needed() -> None:
