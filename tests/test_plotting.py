@@ -223,10 +223,12 @@ def test_a_comparison_has_four_panels() -> None:
     assert legend(terms) == ["L2 of W", "data fit"]
     np.testing.assert_allclose(per_iteration.lines[0].get_ydata(), np.array([8, 4, 3]) / 2.5 - 1)
     np.testing.assert_allclose(per_second.lines[0].get_xdata(), [0, 0.25, 0.5])
+    assert per_second.get_xlim()[0] == 0.125  # half of the first iteration's
     assert (per_second.get_xscale(), per_second.get_xlabel()) == ("log", "time of solver steps (s)")
     np.testing.assert_allclose(residual.lines[1].get_ydata(), [0.5, 0.3])
     assert residual.get_ylabel().startswith("KKT residual")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["cd", "mu"]
+    plot_comparison({"cd": trace_of(1)})  # a start alone
     assert plot_comparison({"cd": cd, "mu": mu}, terms_of="cd").axes[0].get_title() == "terms of cd"
     drawn(terms)
 

@@ -181,6 +181,11 @@ def plot_comparison(traces: Mapping[str, Trace], *, terms_of: str | None = None,
         if y == "gap":
             ax.set_ylim(bottom=max(SMALLEST_GAP, ax.get_ylim()[0]))
     panels[1].set_xscale("log", nonpositive="mask")
+    moved = (at[n > 0] for n, at in (_columns("", trace, "iteration", "seconds") for trace in traces.values()))
+    earliest = min(
+        (float(at[0]) for at in moved if len(at) and at[0] > 0), default=None
+    )  # the start itself is left out
+    panels[1].set_xlim(left=None if earliest is None else earliest / 2)
     lines, names = panels[0].get_legend_handles_labels()
     figure.legend(lines, names, loc="outside upper center", ncols=min(9, len(names)), frameon=False)
     return figure
