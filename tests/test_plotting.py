@@ -228,7 +228,7 @@ def test_a_comparison_has_four_panels() -> None:
     np.testing.assert_allclose(residual.lines[1].get_ydata(), [0.5, 0.3])
     assert residual.get_ylabel().startswith("KKT residual")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["cd", "mu"]
-    plot_comparison({"cd": trace_of(1)})  # a start alone
+    assert plot_comparison({"cd": trace_of(1)}).axes[2].get_xscale() == "linear"  # a start alone
     assert plot_comparison({"cd": cd, "mu": mu}, terms_of="cd").axes[0].get_title() == "terms of cd"
     drawn(terms)
 

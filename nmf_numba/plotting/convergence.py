@@ -180,12 +180,10 @@ def plot_comparison(traces: Mapping[str, Trace], *, terms_of: str | None = None,
         ax.get_legend().remove()
         if y == "gap":
             ax.set_ylim(bottom=max(SMALLEST_GAP, ax.get_ylim()[0]))
-    panels[1].set_xscale("log", nonpositive="mask")
-    moved = (at[n > 0] for n, at in (_columns("", trace, "iteration", "seconds") for trace in traces.values()))
-    earliest = min(
-        (float(at[0]) for at in moved if len(at) and at[0] > 0), default=None
-    )  # the start itself is left out
-    panels[1].set_xlim(left=None if earliest is None else earliest / 2)
+    columns = (_columns("", trace, "iteration", "seconds") for trace in traces.values())
+    earliest = min((at for n, seconds in columns for at in seconds[(n > 0) & (seconds > 0)]), default=None)
+    if earliest is not None:  # the start itself, at zero or nearly so, is left out
+        panels[1].set(xscale="log", xlim=(earliest / 2, None))
     lines, names = panels[0].get_legend_handles_labels()
     figure.legend(lines, names, loc="outside upper center", ncols=min(9, len(names)), frameon=False)
     return figure
