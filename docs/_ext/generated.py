@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import pkgutil
 import re
 import shutil
@@ -243,9 +244,14 @@ NOTES = {"losses/notes.md": "losses"}  # and those of the solvers, by their fold
 
 
 def describe_figures(app: Sphinx, doctree: nodes.document) -> None:
-    """Give a figure of a notebook the title of its section and the first sentence of the line under it."""
-    if not app.env.docname.startswith("tutorials/"):
+    """Give a figure of a notebook the description in its metadata; else its section's title and a sentence under it."""
+    notebook = Path(app.env.doc2path(app.env.docname))
+    if notebook.suffix != ".ipynb":
         return
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+    for image, output in zip(doctree.findall(nodes.image), outputs, strict=True):
+        image.attributes |= output["metadata"].get("image/png", {})  # alt, or nothing
     waiting: list[nodes.image] = []
     for node in doctree.findall(lambda node: isinstance(node, nodes.image | nodes.paragraph)):
         if isinstance(node, nodes.image):
