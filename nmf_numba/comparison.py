@@ -237,7 +237,7 @@ def table_of_starts(
     """Return a table of how soon, and from how many starts, each run is near the best objective found.
 
     A line for each case and share: "3.1 ms (4)" is the median of the times, over the four starts from which the run got
-    there, and those only; "-" that it never did. At its end is the run that got there from most starts, and the first
+    there, and those only; "-" that it never did. Before them is the run that got there from most starts, and the first
     of them if there are several.
 
     Parameters
@@ -259,9 +259,9 @@ def table_of_starts(
     >>> starts = [compare(X, 4, init="random", random_state=seed, **options) for seed in range(3)]
     >>> table = table_of_starts({"50 digits": starts}, [0.001])
     >>> table.header
-    ['case', 'near', 'cd', 'mu', 'most starts, then first']
-    >>> table.rows[0][3:]
-    ['-', 'cd']
+    ['case', 'near', 'most starts, then first', 'cd', 'mu']
+    >>> table.rows[0][2], table.rows[0][4]
+    ('cd', '-')
     """
     names = list(dict.fromkeys(name for starts in comparisons.values() for each in starts for name in each.traces))
     rows = []
@@ -271,8 +271,8 @@ def table_of_starts(
         medians = {name: statistics.median(each) for name, each in seconds.items() if each}
         cells = [f"{1000 * medians[name]:.3g} ms ({len(seconds[name])})" if name in medians else "-" for name in names]
         first = min(medians, key=lambda name: (-len(seconds[name]), medians[name]), default="-")
-        rows.append([case, f"{100 * share:g} %", *cells, first])
-    return Table(["case", "near", *names, "most starts, then first"], rows)
+        rows.append([case, f"{100 * share:g} %", first, *cells])
+    return Table(["case", "near", "most starts, then first", *names], rows)
 
 
 def _names(argument: str, names: Any) -> list[Any]:

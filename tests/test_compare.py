@@ -70,12 +70,12 @@ def test_table_of_starts() -> None:
     with pytest.raises(ValueError, match=r"name must be one of 'cd', 'mu'. Found 'bpp'"):
         second.reached("bpp", 0.1)
     table = table_of_starts({"two": [first, second], "one": [first]}, [0.01, 0.6])
-    assert table.header == ["case", "near", "cd", "mu", "most starts, then first"]
+    assert table.header == ["case", "near", "most starts, then first", "cd", "mu"]
     assert table.rows == [
-        ["two", "1 %", "188 ms (2)", "125 ms (1)", "cd"],  # from both starts, though mu is sooner where it arrives
-        ["two", "60 %", "125 ms (2)", "125 ms (2)", "cd"],
-        ["one", "1 %", "250 ms (1)", "125 ms (1)", "mu"],
-        ["one", "60 %", "125 ms (1)", "125 ms (1)", "cd"],
+        ["two", "1 %", "cd", "188 ms (2)", "125 ms (1)"],  # from both starts, though mu is sooner where it arrives
+        ["two", "60 %", "cd", "125 ms (2)", "125 ms (2)"],
+        ["one", "1 %", "mu", "250 ms (1)", "125 ms (1)"],
+        ["one", "60 %", "cd", "125 ms (1)", "125 ms (1)"],
     ]
 
 
