@@ -46,6 +46,7 @@ COLUMNS = (
 GAPS = {"to_1": 0.01, "to_01": 0.001, "to_001": 0.0001}
 AT_REST = 1e-4  # how much the objective of such a run falls in the second half of its time, as a share
 POINTS = 60  # evaluations of the objective of a run, about
+ALPHA = 1e-3
 LIMIT = 6.0  # seconds of a run
 TABLE = tuple(column for column in COLUMNS if column[0] != "reached")  # for the documentation
 CURVES: dict[str, dict[str, list]] = {}  # of each case and solver: a run for each start, its gap against seconds
@@ -84,7 +85,7 @@ class Case:
     beta: float
     k: int
     max_iter: int
-    penalties: tuple = ()
+    penalty: str = ""  # or "L1", "L2": of both factors
     goal: str = "to_01"
 
     @property
@@ -95,11 +96,13 @@ class Case:
     @property
     def name(self):
         loss = {2.0: "Frobenius", 1.0: "KL", 0.0: "Itakura-Saito"}.get(self.beta, f"beta {self.beta:g}")
-        return " ".join([self.kind, loss, f"k={self.k}", *(f"{name}={value:g}" for name, value in self.penalties)])
+        return f"{self.kind} {loss} k={self.k} {self.penalty}".rstrip()
+
+    @property
+    def penalties(self):
+        return {"alpha_W": ALPHA, "l1_ratio": float(self.penalty == "L1")} if self.penalty else {}
 
 
-L1 = (("alpha_W", 1e-3), ("l1_ratio", 1.0))
-L2 = (("alpha_W", 1e-3), ("l1_ratio", 0.0))
 CASES = (
     Case("dense", 2.0, 20, 600),
     Case("digits", 2.0, 10, 2000),
@@ -110,11 +113,11 @@ CASES = (
     Case("piano", 0.0, 7, 3000),
     Case("csr", 1.0, 20, 1500, goal="to_03"),
     Case("topics", 1.0, 20, 1500, goal="to_03"),
-    Case("digits", 2.0, 10, 2000, L1),
-    Case("digits", 1.0, 10, 3000, L1),
-    Case("digits", 1.0, 10, 3000, L2),
-    Case("piano", 0.0, 7, 3000, L1),
-    Case("topics", 1.0, 20, 1500, L1, goal="to_03"),
+    Case("digits", 2.0, 10, 2000, "L1"),
+    Case("digits", 1.0, 10, 3000, "L1"),
+    Case("digits", 1.0, 10, 3000, "L2"),
+    Case("piano", 0.0, 7, 3000, "L1"),
+    Case("topics", 1.0, 20, 1500, "L1", goal="to_03"),
 )
 MORE_GAPS = GAPS | {"to_03": 0.003}
 
@@ -135,7 +138,7 @@ def run(solver, case, start, max_iter, n_threads):
         max_iter=max_iter,
         n_threads=n_threads,
         max_time=None if solver == case.theirs else LIMIT,
-        **dict(case.penalties),
+        **case.penalties,
     )
     for step in steps:
         if step.n_iter >= following or step.stop_reason is not None:
@@ -175,7 +178,7 @@ def sklearn_ms(case, start, solver, options):
                 beta_loss=case.beta,
                 tol=0,
                 max_iter=n_iter,
-                **dict(case.penalties),
+                **case.penalties,
             )
         return time.perf_counter() - before
 
@@ -203,7 +206,7 @@ def runs_of(case, options):
     """Return for each start and solver its run, and the starts."""
     X = DATA[case.kind](10 if options.quick and case.kind not in ("digits", "piano") else 1)
     checked = check_X(X)
-    penalties = {"alpha_W": 0.0, "l1_ratio": 0.0} | dict(case.penalties)
+    penalties = {"alpha_W": 0.0, "l1_ratio": 0.0} | case.penalties
     problem = Problem.scaled(checked, case.beta, penalties["alpha_W"], penalties["alpha_W"], penalties["l1_ratio"])
     able = [name for name, solver in SOLVERS.items() if solver.supports(problem) is None]
     able = ["auto", *(name for name in able if name == case.theirs or options.wants_solver(name))]
@@ -221,64 +224,49 @@ def rows(options):
         if not options.wants(case.name):
             continue
         found, starts, able = runs_of(case, options)
-        best = [min(rows[:, 2].min() for rows in runs.values()) for runs in found]
-        reached = {
-            name: {
-                key: [
-                    reaches(runs[name], (1 + gap) * aim_of(runs[name], b)) for runs, b in zip(found, best, strict=True)
-                ]
-                for key, gap in MORE_GAPS.items()
-            }
-            for name in able
-        }
-        above = {
-            name: 100 * statistics.median(runs[name][:, 2].min() / b - 1 for runs, b in zip(found, best, strict=True))
-            for name in able
-        }
-        CURVES[case.name] = {name: [] for name in able}
-        for name in able:
-            for runs, b in zip(found, best, strict=True):
-                CURVES[case.name][name].append(np.column_stack([runs[name][:, 1], runs[name][:, 2] / b - 1]))
         with Threads(options.n_threads):
             theirs_ms = sklearn_ms(case, starts[0], case.theirs, options)
-        baseline = median(
-            [t[0] * theirs_ms / 1000 if t else None for t in reached[case.theirs][case.goal]], len(starts)
-        )
-        CURVES[case.name][f"{case.theirs}, sk"] = [
-            np.column_stack([theirs_ms / 1000 * runs[case.theirs][:, 0], runs[case.theirs][:, 2] / b - 1])
-            for runs, b in zip(found, best, strict=True)
-        ]
-        for name in able:
-            times = {key: [t[1] if t else None for t in values] for key, values in reached[name].items()}
-            n_iter = median([t[0] if t else None for t in reached[name][case.goal]], len(starts))
-            own = median(times[case.goal], len(starts))
-            ms = 1000 * statistics.median(runs[name][-1, 1] / runs[name][-1, 0] for runs in found)
-            yield {
-                "case": case.name,
-                "solver": name,
-                "reached": f"{sum(t is not None for t in times[case.goal])}/{len(starts)}",
-                "iterations": n_iter,
-                **{key: median(times[key], len(starts)) for key in GAPS},
-                "above": above[name],
-                "ms": ms,
-                "gain": None if own is None or baseline is None else baseline / max(own, 1e-9),
-                "goal": f"{100 * MORE_GAPS[case.goal]:g} %",
-            }
-        name = case.theirs
-        yield {
-            "case": case.name,
-            "solver": f"{name}, sk",
-            "reached": "-",
-            "iterations": median([t[0] if t else None for t in reached[name][case.goal]], len(starts)),
-            **{
-                key: median([t[0] * theirs_ms / 1000 if t else None for t in reached[name][key]], len(starts))
-                for key in GAPS
-            },
-            "above": above[name],
-            "ms": theirs_ms,
-            "gain": None if baseline is None else 1.0,
-            "goal": f"{100 * MORE_GAPS[case.goal]:g} %",
-        }
+        theirs = f"{case.theirs}, sk"
+        for runs in found:  # our iterations, their milliseconds
+            n_iter, _, objective = runs[case.theirs].T
+            runs[theirs] = np.column_stack([n_iter, n_iter * theirs_ms / 1000, objective])
+        lines = {name: line(case, name, found) for name in [*able, theirs]}
+        CURVES[case.name] = {name: [] for name in lines}
+        for runs in found:
+            best = best_of(runs)
+            for name, curves in CURVES[case.name].items():
+                curves.append(np.column_stack([runs[name][:, 1], runs[name][:, 2] / best - 1]))
+        baseline = lines[theirs]["to_goal"]
+        for each in lines.values():
+            own = each.pop("to_goal")
+            yield each | {"gain": None if own is None or baseline is None else baseline / max(own, 1e-9)}
+
+
+def best_of(runs):
+    """The lowest objective that any solver has found from one start."""
+    return min(rows[:, 2].min() for rows in runs.values())
+
+
+def line(case, name, found):
+    """Return a line of the table, but for the gain: medians over the starts."""
+    runs = [each[name] for each in found]
+    best = [best_of(each) for each in found]
+    reached = {
+        key: [reaches(rows, (1 + gap) * aim_of(rows, b)) for rows, b in zip(runs, best, strict=True)]
+        for key, gap in MORE_GAPS.items()
+    }
+    seconds = {key: [at[1] if at else None for at in each] for key, each in reached.items()}
+    return {
+        "case": case.name,
+        "solver": name,
+        "reached": f"{sum(at is not None for at in reached[case.goal])}/{len(found)}",
+        "iterations": median([at[0] if at else None for at in reached[case.goal]], len(found)),
+        **{key: median(seconds[key], len(found)) for key in GAPS},
+        "to_goal": median(seconds[case.goal], len(found)),
+        "above": 100 * statistics.median(rows[:, 2].min() / b - 1 for rows, b in zip(runs, best, strict=True)),
+        "ms": 1000 * statistics.median(rows[-1, 1] / rows[-1, 0] for rows in runs),
+        "goal": f"{100 * MORE_GAPS[case.goal]:g} %",
+    }
 
 
 def figure(rows):
