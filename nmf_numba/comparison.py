@@ -212,11 +212,9 @@ stopping, missing, weights
     for solver_name, solver in able.items():
         for engine in engines:
             name = solver_name if len(engines) == 1 else f"{solver_name}, {engine}"
-            if engine == SKLEARN and solver.name not in SKLEARN_SOLVERS:
-                reasons[name] = f"scikit-learn has no solver {solver.name!r}."
-                continue
-            if engine == SKLEARN and (problem.observed or problem.row_weights is not None):
-                reasons[name] = "scikit-learn has neither missing entries nor weights."
+            reason = _sklearn_supports(problem, solver) if engine == SKLEARN else None
+            if reason is not None:
+                reasons[name] = reason
                 continue
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # that max_iter was reached is what is asked for here
@@ -280,6 +278,15 @@ def _names(argument: str, names: Any) -> list[Any]:
     if not listed:
         raise ValueError(f"{argument} is empty. Name at least one.")
     return listed
+
+
+def _sklearn_supports(problem: Problem, solver: Solver) -> str | None:
+    """Return None if scikit-learn has this, else why not: see `Solver.supports`."""
+    if solver.name not in SKLEARN_SOLVERS:
+        return f"scikit-learn has no solver {solver.name!r}."
+    if problem.observed or problem.row_weights is not None:
+        return "scikit-learn has neither missing entries nor weights."
+    return None
 
 
 def _fit_sklearn(run: Run, options: Options) -> Factorization:
