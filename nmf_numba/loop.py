@@ -317,8 +317,10 @@ def prepare(X: Any, options: Options) -> Run:
     validation.check_penalties((problem.l1_W, problem.l1_H, problem.l2_W, problem.l2_H), X.dtype)
     if options.every == "coordinate" and not solver.by_coordinate():
         validation.refuse_coordinates(solver.name)
-    if options.every == "coordinate" and problem.row_scale is not None:
-        raise ValueError("every='coordinate' can't show weights of rows of a sparse X. Pass X.toarray().")
+    if options.every == "coordinate" and (problem.observed or problem.row_scale is not None):
+        raise ValueError(
+            "every='coordinate' shows neither missing entries nor weights. Leave these out, or pass every='half'."
+        )
     if options.resume is not None:
         state = options.resume.state_for(problem, solver, given)
         start_W = None if problem.row_scale is None else options.resume.W

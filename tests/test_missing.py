@@ -433,8 +433,27 @@ def test_what_stays_and_what_goes_on_is_exact_with_weights_of_sparse_rows() -> N
         weights=sparse.csr_array(weights[:, None]),
     )
     np.testing.assert_array_equal(as_column.W, whole.W)
-    with pytest.raises(ValueError, match="every='coordinate' can't show weights of rows"):
-        iterate(COUNTS, 4, weights=weights, every="coordinate", engine="reference")
+
+
+def test_coordinates_keep_what_stays_and_refuse_what_they_do_not_show() -> None:
+    X, rng = COUNTS.toarray()[:8, :7], np.random.default_rng(0)
+    options = {"init": "custom", "W": rng.random((8, 3)), "H": rng.random((3, 7)), "max_iter": 2, "tol": 0}
+    options |= {"engine": "reference", "solver": "cd", "alpha_W": 0.01, "fixed_H": [0], "fixed_W": [2]}
+    *_, whole = iterate(X, 3, **options)
+    start, *others = iterate(X, 3, every="coordinate", **options)
+    assert len(others) == 2 * (2 * 8 + 2 * 7)
+    np.testing.assert_array_equal(others[-1].H[0], start.H[0])
+    np.testing.assert_array_equal(others[-1].W[:, 2], start.W[:, 2])
+    np.testing.assert_allclose(others[-1].W, whole.W, rtol=1e-12)
+    np.testing.assert_allclose(others[-1].H, whole.H, rtol=1e-12)
+    row_weights = np.arange(1.0, 9)
+    for Y, more in (
+        (X, {"missing": "nan"}),
+        (X, {"weights": row_weights}),
+        (sparse.csr_array(X), {"weights": row_weights}),
+    ):
+        with pytest.raises(ValueError, match="every='coordinate' shows neither missing entries nor weights"):
+            iterate(Y, 3, every="coordinate", engine="reference", **more)
 
 
 def test_ctrl_c_gives_W_and_H_of_one_moment_with_weights_of_sparse_rows() -> None:

@@ -175,19 +175,12 @@ class HALS(RowPassSolver):
 
     def coordinates(self, problem: Problem, state: State) -> Iterator[Coordinate]:
         """(1) of reference.py, entry by entry: components outside, so in the order of its equations."""
-        X, l2_H = problem.X, problem.l2_H * np.eye(state.W.shape[1])
-        gram = state.Ht.T @ state.Ht + problem.l2_W * np.eye(state.W.shape[1])
-        yield from self._entries("W", state, state.W, gram, X @ state.Ht, problem.l1_W)
-        if problem.update_H:
-            gram, cross = state.W.T @ state.W + l2_H, X.T @ state.W
-            yield from self._entries("H", state, state.Ht, gram, cross, problem.l1_H)
-
-    def _entries(
-        self, factor: str, state: State, W: Float, gram: Float, cross: Float, l1: float
-    ) -> Iterator[Coordinate]:
-        entries = twin(__package__, "reference").entries(W, gram, cross, l1, self._order(state))
-        for t, i, gradient, curvature, old in entries:
-            yield Coordinate(factor, int(t), i, float(gradient), float(curvature), float(old), float(W[i, t]))
+        reference = twin(__package__, "reference")
+        halves = (("W", problem, state.W, state.Ht), ("H", problem.transposed, state.Ht, state.W))
+        for factor, half, W, Ht in halves[: 1 + problem.update_H]:
+            gram, order = reference.gram(Ht, half.l2_W), self._order(state, half.fixed_W)
+            for t, i, gradient, curvature, old in reference.entries(W, gram, half.times(Ht), half.l1_W, order):
+                yield Coordinate(factor, int(t), i, float(gradient), float(curvature), float(old), float(W[i, t]))
 
 
 @dataclasses.dataclass(frozen=True)
