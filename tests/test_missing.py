@@ -441,7 +441,7 @@ def test_coordinates_keep_what_stays_and_refuse_what_they_do_not_show() -> None:
     options |= {"engine": "reference", "solver": "cd", "alpha_W": 0.01, "fixed_H": [0], "fixed_W": [2]}
     *_, whole = iterate(X, 3, **options)
     start, *others = iterate(X, 3, every="coordinate", **options)
-    assert len(others) == 2 * (2 * 8 + 2 * 7)
+    assert len(others) == 2 * (2 * 8 + 2 * 7) + 2  # and one after each iteration
     np.testing.assert_array_equal(others[-1].H[0], start.H[0])
     np.testing.assert_array_equal(others[-1].W[:, 2], start.W[:, 2])
     np.testing.assert_allclose(others[-1].W, whole.W, rtol=1e-12)
@@ -508,6 +508,21 @@ def test_compare_and_initialize_take_weights_of_sparse_rows() -> None:
     assert set(comparison.results) == {"cd, numba", "ehals, numba"}
     expected = fit(COUNTS, 4, solver="cd", W=W, H=H, init="custom", tol=0, **more)
     np.testing.assert_allclose(comparison.results["cd, numba"].W, expected.W, rtol=1e-10)
+
+
+@pytest.mark.parametrize("fresh_restarts", [False, True])
+def test_mini_batches_of_light_rows_have_a_light_floor(fresh_restarts: bool) -> None:
+    (W, H), options = BEGIN, {"init": "custom", "beta_loss": 1, "batch_size": 8, "max_iter": 5, "tol": 0}
+    model = MiniBatchNMF(4, **options, forget_factor=0.0, fresh_restarts=fresh_restarts)  # nothing past: no unit of it
+    found = []
+    for weight in (1.0, 1e-7):
+        sample_weight = np.full(COUNTS.shape[0], weight)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found.append(
+                model.fit_transform(COUNTS, W=W.copy(), H=H.copy(), sample_weight=sample_weight) @ model.components_
+            )
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-6, atol=1e-9)
 
 
 def test_sample_weight_and_metadata_routing() -> None:

@@ -197,8 +197,8 @@ class MiniBatchNMF(Factorizer):
         for start in range(0, len(run.W), self.batch_size):
             W = run.W[start : start + self.batch_size]
             rows = run.problem.rows(start, start + len(W))
-            counted: dict[str, Any] = {name: getattr(rows, name) for name in ("missing", "weights", "row_scale")}
-            parts.append((Problem.scaled(rows.X, rows.beta, *alphas, engine=rows.engine, **counted), W))
+            own = Problem.scaled(rows.X, rows.beta, *alphas)
+            parts.append((dataclasses.replace(rows, l1_H=own.l1_H, l2_H=own.l2_H), W))
         return parts
 
     def _solve(self, run: Run, problem: Problem, W: Float, max_iter: int, *, with_sums: bool = False) -> Any:
@@ -276,7 +276,7 @@ class MiniBatchNMF(Factorizer):
     def partial_fit(
         self, X: Any, y: Any = None, W: Any = None, H: Any = None, sample_weight: Any = None
     ) -> MiniBatchNMF:
-        """Renew the components from one more mini-batch, the rows of X, and return the estimator itself.
+        """Update the components from one more mini-batch, the rows of X, and return the estimator itself.
 
         Parameters
         ----------
