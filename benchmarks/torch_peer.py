@@ -22,7 +22,7 @@ def set_threads(n_threads):
 def factorize(X, *, W, H, n_components, init, solver, beta_loss, tol, max_iter):
     """As scikit-learn's function, for a custom start.
 
-    torchnmf factorizes V = H W' and renews its W first. So V is X', its W is W, and its H is H'.
+    torchnmf factorizes V = H W' and updates its W first. So V is X', its W is W, and its H is H'.
     """
     import torch  # noqa: PLC0415
     from torchnmf.nmf import NMF  # noqa: PLC0415

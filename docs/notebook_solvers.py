@@ -68,7 +68,7 @@ class ActiveSet(AlternatingSolver):
             return super().supports(problem)
         return "a sparse X, penalties or a loss other than 'frobenius'. Use solver='cd' or 'mu'."
 
-    def renew(self, problem, W, Ht, state):
+    def update(self, problem, W, Ht, state):
         for i in range(len(W)):
             W[i] = nnls(Ht, problem.X[i])[0]
         return np.nan  # it does not measure a violation

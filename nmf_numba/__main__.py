@@ -396,7 +396,7 @@ def add_shared(parser: argparse.ArgumentParser, *, tol: float, max_iter: int) ->
     add("--alpha-H", type=text_or_number, default="same", metavar="A", help="that on H; default: same, that on W")
     add("--l1-ratio", type=float, default=0.0, metavar="R", help="how much of the penalties is L1; default: 0")
     add("--random-state", type=int, metavar="SEED", help="default: drawn, and shown in the summary")
-    add("--shuffle", action="store_true", help="renew components in random order")
+    add("--shuffle", action="store_true", help="update components in random order")
     add("--n-threads", type=int, metavar="N", help="threads of the kernels; default: all, or one if the input is small")
     add(
         "--missing",

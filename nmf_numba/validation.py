@@ -172,7 +172,8 @@ def check_every(value: object, engine: str) -> Any:
     every = check_choice("every", value, EVERY)
     if every == "coordinate" and engine != "reference":
         raise ValueError(
-            f"every = 'coordinate' needs engine='reference', which renews one entry at a time. Found engine={engine!r}."
+            "every = 'coordinate' needs engine='reference', which updates one entry at a time. "
+            f"Found engine={engine!r}."
         )
     return every
 
@@ -187,7 +188,7 @@ def check_installed(module: str, what: str) -> None:
 
 
 def refuse_coordinates(solver: str) -> None:
-    """Say that a solver does not renew one entry at a time."""
+    """Say that a solver does not update one entry at a time."""
     raise ValueError(
         f"every = 'coordinate' is not for solver {solver!r}, which does more than update one entry after the other. "
         "Use solver='cd', or every='half'."

@@ -72,7 +72,7 @@ def test_steps_may_change_after_they_were_passed() -> None:
     assert [frame["W"][0][0] for frame in data(animate(steps(), X))["steps"]] == [0, 1, 2]
 
 
-def test_halves_and_coordinates_say_what_was_renewed() -> None:
+def test_halves_and_coordinates_say_what_was_updated() -> None:
     animation = animate(steps_of(2, every="half"), X)
     assert "<label>Step <input" in animation.html
     halves = data(animation)["steps"]
@@ -80,14 +80,14 @@ def test_halves_and_coordinates_say_what_was_renewed() -> None:
     assert [frame["text"].partition(", ")[2].partition(":")[0] for frame in halves] == [
         f"iteration {n_iter}" for n_iter in (0, 1, 1, 2, 2)
     ]
-    assert [frame["text"][-9:] for frame in halves[1:]] == ["W renewed", "H renewed"] * 2
+    assert [frame["text"][-9:] for frame in halves[1:]] == ["W updated", "H updated"] * 2
     steps = steps_of(1, every="coordinate")
     entries = data(animate(steps, X))["steps"]
     assert len(entries) == len(steps)
     seen = set()
     for before, after in itertools.pairwise(entries):
-        if "renewed" in after:
-            name, row, column = after["renewed"]
+        if "updated" in after:
+            name, row, column = after["updated"]
             seen.add(name)
             changed = np.array(before[name]) != np.array(after[name])
             changed[row, column] = False

@@ -322,7 +322,7 @@ def test_ccd_falls_from_bad_starts(seed: int, beta: float) -> None:
 
 @pytest.mark.parametrize("twin", ["reference", "kernels"])
 def test_an_l2_penalty_can_raise_the_objective_in_one_update(twin: str) -> None:
-    """X = [[1]], W = [[1]], H = [[0.01]], l2 = 10 on H: renewing H once."""
+    """X = [[1]], W = [[1]], H = [[0.01]], l2 = 10 on H: updating H once."""
     update = importlib.import_module(f"nmf_numba.solvers.mu.{twin}").update
     w, h, l2 = 1.0, 0.01, 10.0
 

@@ -218,7 +218,7 @@ class LeastSquares(AlternatingSolver):
 
     name, title = "als", "Alternating least squares"
 
-    def renew(self, problem: Problem, W: Float, Ht: Float, state: State) -> float:
+    def update(self, problem: Problem, W: Float, Ht: Float, state: State) -> float:
         W[:] = np.maximum(np.linalg.lstsq(Ht, problem.X.T, rcond=None)[0].T, 0)
         return float("nan")
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from nmf_numba.problem import Problem
+from nmf_numba.problem import Problem, sum_of_chunks
 from nmf_numba.solvers.solver import RowPassSolver, State, Sums
 
 
@@ -42,13 +42,13 @@ class ProjectedGradient(RowPassSolver):
 
     def row_pass(self, problem: Problem, state: State) -> Sums:
         """Update W; the sums are H's cross X'W and gram W'W, without penalties."""
-        twin, bounds = self.functions(problem), problem.bounds(state.W.shape[1])
-        row_pass = twin.row_pass_dense if problem.layout == "dense" else twin.row_pass_csr
-        gram = twin.gram(state.Ht, problem.l2_W)
-        violations, *sums = row_pass(state.W, *problem.arrays, state.Ht, gram, problem.l1_W, self.n_steps, bounds)
-        total = Sums.of_chunks(float(violations.sum()), problem.engine, *sums)
-        cross, gram = total.arrays
-        return Sums(total.violation, (np.ascontiguousarray(cross.T) if problem.layout == "dense" else cross, gram))
+        functions, bounds = self.functions(problem), problem.bounds(state.W.shape[1])
+        row_pass = functions.row_pass_dense if problem.layout == "dense" else functions.row_pass_csr
+        gram = functions.gram(state.Ht, problem.l2_W)
+        violations, *chunks = row_pass(state.W, *problem.arrays, state.Ht, gram, problem.l1_W, self.n_steps, bounds)
+        cross_H, gram_H = (sum_of_chunks(sums, problem.engine) for sums in chunks)
+        cross_H = np.ascontiguousarray(cross_H.T) if problem.layout == "dense" else cross_H
+        return Sums(float(violations.sum()), (cross_H, gram_H))
 
     def update(self, problem: Problem, state: State, sums: Sums) -> float:
         """Update Ht by the same function that updates W."""

@@ -57,7 +57,7 @@ class MiniBatchNMF(Factorizer):
     """Non-negative matrix factorization from mini-batches of rows, by multiplicative updates.
 
     It has the parameters, methods and attributes of `sklearn.decomposition.MiniBatchNMF`, and the same seed gives the
-    same components. After each mini-batch H is renewed from its sums and those of all before, which count less and less
+    same components. After each mini-batch H is updated from its sums and those of all before, which count less and less
     (Lefevre, Bach and Fevotte 2011). The objective is that of `fit`.
 
     Parameters

@@ -113,9 +113,9 @@ SCRIPT = """
       find("point").setAttribute("cx", x);
       find("point").setAttribute("cy", y === null ? 0 : y);
       find("point").style.display = y === null ? "none" : "";
-      mark.style.display = step.renewed ? "" : "none";
-      if (step.renewed) {
-        const [name, row, column] = step.renewed, [left, top] = fit.places[name];
+      mark.style.display = step.updated ? "" : "none";
+      if (step.updated) {
+        const [name, row, column] = step.updated, [left, top] = fit.places[name];
         mark.setAttribute("x", left + width * column);
         mark.setAttribute("y", top + height * row);
       }
@@ -224,7 +224,7 @@ def animate(steps: Iterable[Step], X: Any, *, title: str = "A factorization, ste
     ----------
     steps : iterable of Step
         What ``iterate(X, ...)`` yields, at most 201: the start and 200 iterations. With every='half' it is said which
-        factor was renewed, and with every='coordinate' the entry is framed. Whatever has `n_iter`, `W`, `H` and
+        factor was updated, and with every='coordinate' the entry is framed. Whatever has `n_iter`, `W`, `H` and
         `objective().total` will do.
     X : array-like or SciPy sparse, shape (n_samples, n_features)
         What was fitted. At most 2000 entries, and W and H likewise.
@@ -292,7 +292,7 @@ def animate(steps: Iterable[Step], X: Any, *, title: str = "A factorization, ste
         within = "" if rising else f", iteration {moment.n_iter}"
         text = f"{number} of {at[-1]}{within}: objective {moment.objective:.5g}{moment.note}"
         frame = {"W": _rounded(moment.W, 5), "H": _rounded(moment.H, 5), "at": point, "text": text}
-        frames.append(frame if moment.renewed is None else {**frame, "renewed": moment.renewed})
+        frames.append(frame if moment.updated is None else {**frame, "updated": moment.updated})
     data = json.dumps(
         {"X": _rounded(X, 7), **layout, "largest": largest, "steps": frames}, separators=(",", ":"), allow_nan=False
     )
@@ -326,8 +326,8 @@ class _Moment:
     H: Float
     WH: Float
     objective: float
-    note: str  # what was renewed, if not all
-    renewed: tuple[str, int, int] | None  # the entry: factor, row and column
+    note: str  # what was updated, if not all
+    updated: tuple[str, int, int] | None  # the entry: factor, row and column
 
     @classmethod
     def of(cls, step: Any, X: Float) -> _Moment:
@@ -335,15 +335,15 @@ class _Moment:
         _check_size("H", np.shape(step.H))
         W, H = validation.check_product(X, step.W, step.H)
         W, H = W.copy(), H.copy()
-        note, renewed = "", None
+        note, updated = "", None
         half, coordinate = getattr(step, "half", None), getattr(step, "coordinate", None)
         if half is not None:
-            note = f", {half} renewed"
+            note = f", {half} updated"
         if coordinate is not None:
             place = coordinate.row, coordinate.component
-            renewed = (coordinate.factor, *(place if coordinate.factor == "W" else place[::-1]))
-            note = f", {renewed[0]}[{renewed[1]}, {renewed[2]}] from {coordinate.old:.3g} to {coordinate.new:.3g}"
-        return cls(int(step.n_iter), W, H, W @ H, float(step.objective().total), note, renewed)
+            updated = (coordinate.factor, *(place if coordinate.factor == "W" else place[::-1]))
+            note = f", {updated[0]}[{updated[1]}, {updated[2]}] from {coordinate.old:.3g} to {coordinate.new:.3g}"
+        return cls(int(step.n_iter), W, H, W @ H, float(step.objective().total), note, updated)
 
 
 def _check_size(name: str, shape: tuple[int, ...]) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import numpy as np
-
 from nmf_numba.problem import Float, Problem, twin
 from nmf_numba.solvers.solver import AlternatingSolver, State
 
@@ -25,6 +23,21 @@ class GramState(State):
 
     gram: Float | None = None
     cross: Float | None = None
+
+    @classmethod
+    def start(cls, problem: Problem, W: Float, Ht: Float, rng: Any) -> GramState:
+        """Return the state at the start; it keeps gram and cross if H stays and all of X counts alike."""
+        if problem.update_H or problem.observed:
+            return cls(W, Ht, rng)
+        gram, cross = gram_and_cross(problem, Ht)
+        return cls(W, Ht, rng, gram=gram, cross=cross)
+
+
+def gram_and_cross(problem: Problem, Ht: Float, state: State | None = None) -> tuple[Float, Float]:
+    """Return H H' + l2_W I and X H': those that the state keeps, or else new ones."""
+    if isinstance(state, GramState) and state.gram is not None and state.cross is not None:
+        return state.gram, state.cross
+    return twin("nmf_numba.solvers.hals", problem.engine).gram(Ht, problem.l2_W), problem.times(Ht)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,20 +65,10 @@ class GramSolver(AlternatingSolver):
 
     def init(self, problem: Problem, W: Float, Ht: Float, rng: Any = None) -> GramState:
         """For an H that stays, multiply X with it once."""
-        if problem.update_H:
-            return GramState(W, Ht, rng)
-        gram, cross = self._gram_and_cross(problem, Ht)
-        return GramState(W, Ht, rng, gram=gram, cross=cross)
+        return GramState.start(problem, W, Ht, rng)
 
-    def _gram_and_cross(self, problem: Problem, Ht: Float) -> tuple[Float, Float]:
-        gram = twin("nmf_numba.gradient", problem.engine).common(Ht, 2.0)
-        return gram + np.diag(np.full(len(gram), problem.l2_W, gram.dtype)), problem.times(Ht)
-
-    def renew(self, problem: Problem, W: Float, Ht: Float, state: State) -> float:
+    def update(self, problem: Problem, W: Float, Ht: Float, state: State) -> float:
         """Update W, or with the transposed problem Ht, by the same function."""
-        if isinstance(state, GramState) and state.gram is not None:
-            gram, cross = state.gram, state.cross
-        else:
-            gram, cross = self._gram_and_cross(problem, Ht)
+        gram, cross = gram_and_cross(problem, Ht, state)
         options = [getattr(self, field.name) for field in dataclasses.fields(self)]
         return float(self.functions(problem).update(W, gram, cross, problem.l1_W, *options))

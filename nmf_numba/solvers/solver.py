@@ -19,11 +19,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nmf_numba.problem import Float, Problem, sum_of_chunks, twin
+from nmf_numba.problem import Float, Problem, twin
 
 
 @contextlib.contextmanager
-def kept(factor: Float, fixed: Any) -> Iterator[None]:
+def unchanged(factor: Float, fixed: Any) -> Iterator[None]:
     """Put back, at the end, the entries of W or Ht that are to stay; None: there are none.
 
     That is no worse than their update where a majoriser has no products of different entries.
@@ -102,11 +102,6 @@ class Sums:
 
     violation: float
     arrays: tuple[Float, ...]
-
-    @classmethod
-    def of_chunks(cls, violation: float, engine: str, *arrays: Float) -> Sums:
-        """Add up sums of chunks, (n_chunks, ...) each, in order."""
-        return cls(violation, tuple(sum_of_chunks(array, engine) for array in arrays))
 
     def __add__(self, other: Sums) -> Sums:
         pairs = zip(self.arrays, other.arrays, strict=True)
@@ -218,11 +213,9 @@ class RowPassSolver(Solver):
             yield "H", state
 
     def step(self, problem: Problem, state: State) -> State:
-        """Do a row pass and an update: both of `halves`, without the pause between."""
-        sums = self.row_pass(problem, state)
-        state.violation = sums.violation
-        if problem.update_H:
-            state.violation += self.update(problem, state, sums)
+        """Do a row pass and an update."""
+        for _ in self.halves(problem, state):
+            pass
         return state
 
 
@@ -233,15 +226,15 @@ class AlternatingSolver(Solver):
     worth_threads = 2  # it does more with each entry of X
 
     @abc.abstractmethod
-    def renew(self, problem: Problem, W: Float, Ht: Float, state: State) -> float:
+    def update(self, problem: Problem, W: Float, Ht: Float, state: State) -> float:
         """Update W in place for this Ht and return the violation, NaN if it is not measured."""
 
     def halves(self, problem: Problem, state: State) -> Iterator[tuple[str | None, State]]:
         """Yield after W is updated, and after H is."""
-        state.violation = self.renew(problem, state.W, state.Ht, state)
+        state.violation = self.update(problem, state.W, state.Ht, state)
         yield "W", state
         if problem.update_H:
-            state.violation += self.renew(problem.transposed, state.Ht, state.W, state)
+            state.violation += self.update(problem.transposed, state.Ht, state.W, state)
             yield "H", state
 
     def step(self, problem: Problem, state: State) -> State:

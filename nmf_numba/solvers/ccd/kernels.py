@@ -173,7 +173,7 @@ def copy_columns(H, columns, Ht):
 
 
 @parallel
-def renew_dense(W, X, Ht, penalties, method, fixed, bounds):
+def update_dense(W, X, Ht, penalties, method, fixed, bounds):
     """Chunks of rows in parallel. A row without zeros visits all of H, which is transposed once for all of them."""
     n_features, k = Ht.shape
     violations, sums, H = np.zeros(len(bounds) - 1), column_sums(Ht), lines(k, n_features, W)
@@ -196,7 +196,7 @@ def renew_dense(W, X, Ht, penalties, method, fixed, bounds):
 
 
 @parallel
-def renew_csr(W, indptr, indices, data, Ht, penalties, method, fixed, bounds):
+def update_csr(W, indptr, indices, data, Ht, penalties, method, fixed, bounds):
     """Chunks of rows in parallel; the buffer is as long as the longest row of a chunk."""
     violations, sums = np.zeros(len(bounds) - 1), column_sums(Ht)
     for c in prange(len(bounds) - 1):
@@ -213,7 +213,7 @@ def renew_csr(W, indptr, indices, data, Ht, penalties, method, fixed, bounds):
 
 
 @parallel
-def renew_observed_dense(W, X, entry_weights, Ht, penalties, method, fixed, bounds):
+def update_observed_dense(W, X, entry_weights, Ht, penalties, method, fixed, bounds):
     """Chunks of rows in parallel; a row visits the entries that count, whose columns of H are copied."""
     n_features, k = Ht.shape
     violations = np.zeros(len(bounds) - 1)
@@ -227,7 +227,7 @@ def renew_observed_dense(W, X, entry_weights, Ht, penalties, method, fixed, boun
 
 
 @parallel
-def renew_observed_csr(W, indptr, indices, data, entry_weights, Ht, penalties, method, fixed, bounds):
+def update_observed_csr(W, indptr, indices, data, entry_weights, Ht, penalties, method, fixed, bounds):
     """The same with what X stores of each row."""
     violations = np.zeros(len(bounds) - 1)
     for c in prange(len(bounds) - 1):

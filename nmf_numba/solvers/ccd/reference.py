@@ -99,7 +99,7 @@ def visit_observed(w, x, m, H, fixed, penalties, method):
     return visit_squares(w, scale * x, scale * H, used, penalties, method)
 
 
-def renew_dense(W, X, Ht, penalties, method, fixed, bounds):
+def update_dense(W, X, Ht, penalties, method, fixed, bounds):
     """Update W in place, row by row, and return the violation of each chunk of rows.
 
     W : (n_rows, n_components), changed in place, non-negative
@@ -119,7 +119,7 @@ def renew_dense(W, X, Ht, penalties, method, fixed, bounds):
     return np.array([violations[start:stop].sum() for start, stop in pairwise(bounds)])
 
 
-def renew_csr(W, indptr, indices, data, Ht, penalties, method, fixed, bounds):
+def update_csr(W, indptr, indices, data, Ht, penalties, method, fixed, bounds):
     """Do the same for an X in compressed sparse row format, which stores data[p] of row i in column indices[p], for p
     from indptr[i] to indptr[i + 1].
     """
@@ -131,7 +131,7 @@ def renew_csr(W, indptr, indices, data, Ht, penalties, method, fixed, bounds):
     return np.array([violations[start:stop].sum() for start, stop in pairwise(bounds)])
 
 
-def renew_observed_dense(W, X, entry_weights, Ht, penalties, method, fixed, bounds):
+def update_observed_dense(W, X, entry_weights, Ht, penalties, method, fixed, bounds):
     """Do the same where only some entries of X count; NaN is missing.
 
     entry_weights : of X's shape, or with one row or one column that serve all. An entry of weight 0 is missing.
@@ -145,7 +145,7 @@ def renew_observed_dense(W, X, entry_weights, Ht, penalties, method, fixed, boun
     return np.array([violations[start:stop].sum() for start, stop in pairwise(bounds)])
 
 
-def renew_observed_csr(W, indptr, indices, data, entry_weights, Ht, penalties, method, fixed, bounds):
+def update_observed_csr(W, indptr, indices, data, entry_weights, Ht, penalties, method, fixed, bounds):
     """The same for an X in compressed sparse row format, whose entries that are not stored are missing.
 
     entry_weights : one for each stored entry, or nothing: then all are 1

@@ -9,7 +9,8 @@ import numpy as np
 
 from nmf_numba import validation
 from nmf_numba.problem import Float, Problem
-from nmf_numba.solvers.hals.solver import HALS, HALSState
+from nmf_numba.solvers.gram import GramState, gram_and_cross
+from nmf_numba.solvers.hals.solver import HALS
 from nmf_numba.solvers.solver import AlternatingSolver, State
 
 _HALS = HALS()
@@ -58,28 +59,26 @@ class CyclicCoordinateDescent(AlternatingSolver):
 
     def init(self, problem: Problem, W: Float, Ht: Float, rng: Any = None) -> State:
         """For the Frobenius loss and an H that stays, multiply X with it once, as HALS does."""
-        by_gram = problem.beta == 2 and not problem.observed
-        return _HALS.init(problem, W, Ht, rng) if by_gram else State(W, Ht, rng)
+        return GramState.start(problem, W, Ht, rng) if problem.beta == 2 else State(W, Ht, rng)
 
-    def renew(self, problem: Problem, W: Float, Ht: Float, state: State) -> float:
+    def update(self, problem: Problem, W: Float, Ht: Float, state: State) -> float:
         """Update W by `sweeps` sweeps and return the violation in the first."""
         if problem.beta == 2 and not problem.observed:
-            return self._renew_by_gram(problem, W, Ht, state)
-        twin, penalties = self.functions(problem), (problem.l1_W, problem.l2_W)
+            return self._update_by_gram(problem, W, Ht, state)
+        functions, penalties = self.functions(problem), (problem.l1_W, problem.l2_W)
         fixed = np.zeros((0, W.shape[1]), np.bool_) if problem.fixed_W is None else problem.fixed_W
         more = fixed, problem.bounds(W.shape[1], sums=False)
         method = float(problem.beta), int(self.sweeps), float(problem.floor)
         if problem.observed:
-            renew = twin.renew_observed_dense if problem.layout == "dense" else twin.renew_observed_csr
-            violations = renew(W, *problem.observed_arrays, Ht, penalties, method, *more)
+            update = functions.update_observed_dense if problem.layout == "dense" else functions.update_observed_csr
+            violations = update(W, *problem.observed_arrays, Ht, penalties, method, *more)
         else:
-            renew = twin.renew_dense if problem.layout == "dense" else twin.renew_csr
-            violations = renew(W, *problem.arrays, Ht, penalties, method, *more)
+            update = functions.update_dense if problem.layout == "dense" else functions.update_csr
+            violations = update(W, *problem.arrays, Ht, penalties, method, *more)
         return float(sum(violations.tolist()))
 
-    def _renew_by_gram(self, problem: Problem, W: Float, Ht: Float, state: State) -> float:
+    def _update_by_gram(self, problem: Problem, W: Float, Ht: Float, state: State) -> float:
         """Sweep with HALS's own update: where every entry counts, gram and cross say all of the residual."""
-        twin, order = _HALS.functions(problem), _HALS._order(state, problem.fixed_W)
-        kept = state if isinstance(state, HALSState) and state.cross is not None else None
-        gram, cross = (kept.gram, kept.cross) if kept else (twin.gram(Ht, problem.l2_W), problem.times(Ht))
-        return float(twin.update(W, gram, cross, problem.l1_W, order, (self.sweeps, 0.0)))
+        gram, cross = gram_and_cross(problem, Ht, state)
+        order = _HALS.order(state, problem.fixed_W)
+        return float(_HALS.functions(problem).update(W, gram, cross, problem.l1_W, order, (self.sweeps, 0.0)))

@@ -12,24 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmf_numba import validation
-from nmf_numba.problem import Float, Problem, twin
-from nmf_numba.solvers.solver import Coordinate, RowPassSolver, State, Sums, kept
-
-
-@dataclasses.dataclass(eq=False)
-class HALSState(State):
-    """For an H that stays, what each iteration needs of X and H is computed once.
-
-    Attributes
-    ----------
-    cross : ndarray, shape (n_samples, n_components), or None
-        X H'.
-    gram : ndarray, shape (n_components, n_components), or None
-        H H' + l2_W I.
-    """
-
-    cross: Float | None = None
-    gram: Float | None = None
+from nmf_numba.problem import Float, Problem, sum_of_chunks, twin
+from nmf_numba.solvers.gram import GramState
+from nmf_numba.solvers.solver import Coordinate, RowPassSolver, State, Sums, unchanged
 
 
 @functools.cache
@@ -44,7 +29,7 @@ def _without(problem: Problem, state: State) -> Iterator[None]:
         yield
         return
     rows, columns = problem.without_entries
-    with kept(state.W, rows), kept(state.Ht, columns):
+    with unchanged(state.W, rows), unchanged(state.Ht, columns):
         state.W[rows], state.Ht[columns] = 0, 0
         yield
 
@@ -119,14 +104,11 @@ class HALS(RowPassSolver):
         """At zero every entry can still move."""
         return 0.0
 
-    def init(self, problem: Problem, W: Float, Ht: Float, rng: Any = None) -> HALSState:
+    def init(self, problem: Problem, W: Float, Ht: Float, rng: Any = None) -> GramState:
         """For an H that stays, multiply X with it once."""
-        if problem.update_H or problem.observed:
-            return HALSState(W, Ht, rng)
-        gram = self.functions(problem).gram(Ht, problem.l2_W)
-        return HALSState(W, Ht, rng, cross=problem.times(Ht), gram=gram)
+        return GramState.start(problem, W, Ht, rng)
 
-    def _order(self, state: State, fixed: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+    def order(self, state: State, fixed: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
         """Return the components in the order of a sweep, without those that stay."""
         n_components = state.W.shape[1]
         order = np.asarray(state.rng.permutation(n_components), np.int64) if self.shuffle else _in_turn(n_components)
@@ -143,21 +125,20 @@ class HALS(RowPassSolver):
 
     def row_pass(self, problem: Problem, state: State) -> Sums:
         """Sweep W; the sums are H's cross X'W and gram W'W, without penalties."""
-        twin, order = self.functions(problem), self._order(state, problem.fixed_W)
+        functions, order = self.functions(problem), self.order(state, problem.fixed_W)
         sweeps = self._sweeps(problem, state)
-        if isinstance(state, HALSState) and state.cross is not None:
-            return Sums(twin.update(state.W, state.gram, state.cross, problem.l1_W, order, sweeps), ())
-        row_pass = twin.row_pass_dense if problem.layout == "dense" else twin.row_pass_csr
+        if isinstance(state, GramState) and state.cross is not None:
+            return Sums(functions.update(state.W, state.gram, state.cross, problem.l1_W, order, sweeps), ())
+        row_pass = functions.row_pass_dense if problem.layout == "dense" else functions.row_pass_csr
         arrays, largest = problem.arrays, problem.largest_weight  # by which the whole objective is divided
         if problem.observed:
-            row_pass, arrays = twin.row_pass_filled, (*arrays, problem.shares)
+            row_pass, arrays = functions.row_pass_filled, (*arrays, problem.shares)
         with _without(problem, state):
-            gram, bounds = twin.gram(state.Ht, problem.l2_W / largest), problem.bounds(state.W.shape[1])
+            gram, bounds = functions.gram(state.Ht, problem.l2_W / largest), problem.bounds(state.W.shape[1])
             more = gram, problem.l1_W / largest, order, bounds, sweeps
-            violations, cross, gram = row_pass(state.W, *arrays, state.Ht, *more)
-        sums = Sums.of_chunks(sum(violations.tolist()), problem.engine, cross, gram)
-        cross, gram = sums.arrays
-        return Sums(sums.violation, (cross.T if problem.layout == "dense" else cross, gram))
+            violations, *chunks = row_pass(state.W, *arrays, state.Ht, *more)
+        cross_H, gram_H = (sum_of_chunks(sums, problem.engine) for sums in chunks)
+        return Sums(sum(violations.tolist()), (cross_H.T if problem.layout == "dense" else cross_H, gram_H))
 
     def update(self, problem: Problem, state: State, sums: Sums) -> float:
         """Sweep Ht by the same function that sweeps W."""
@@ -165,8 +146,8 @@ class HALS(RowPassSolver):
         largest = problem.largest_weight
         if problem.l2_H:
             gram = gram + np.diag(np.full(len(gram), problem.l2_H / largest, gram.dtype))
-        more = problem.l1_H / largest, self._order(state, problem.fixed_H), self._sweeps(problem, state)
-        with kept(state.Ht, problem.without_entries[1] if problem.observed else None):
+        more = problem.l1_H / largest, self.order(state, problem.fixed_H), self._sweeps(problem, state)
+        with unchanged(state.Ht, problem.without_entries[1] if problem.observed else None):
             return float(self.functions(problem).update(state.Ht, gram, cross, *more))
 
     def by_coordinate(self) -> bool:
@@ -178,7 +159,7 @@ class HALS(RowPassSolver):
         reference = twin(__package__, "reference")
         halves = (("W", problem, state.W, state.Ht), ("H", problem.transposed, state.Ht, state.W))
         for factor, half, W, Ht in halves[: 1 + problem.update_H]:
-            gram, order = reference.gram(Ht, half.l2_W), self._order(state, half.fixed_W)
+            gram, order = reference.gram(Ht, half.l2_W), self.order(state, half.fixed_W)
             for t, i, gradient, curvature, old in reference.entries(W, gram, half.times(Ht), half.l1_W, order):
                 yield Coordinate(factor, int(t), i, float(gradient), float(curvature), float(old), float(W[i, t]))
 

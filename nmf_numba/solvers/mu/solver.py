@@ -11,7 +11,7 @@ import numpy as np
 
 from nmf_numba.losses.objective import evaluate
 from nmf_numba.problem import FLOOR, Float, Problem, sum_of_chunks, twin
-from nmf_numba.solvers.solver import RowPassSolver, Solver, State, Sums, kept
+from nmf_numba.solvers.solver import RowPassSolver, Solver, State, Sums, unchanged
 
 EVALUATE_EVERY = 10  # iterations between two evaluations of the objective, with extrapolation
 
@@ -132,7 +132,7 @@ class MultiplicativeUpdates(RowPassSolver):
     def step(self, problem: Problem, state: State) -> State:
         """Do a row pass and an update, with extrapolation from where the last move points."""
         if not (self.extrapolation and isinstance(state, MultiplicativeState)):
-            return self._plain_step(problem, state)
+            return super().step(problem, state)
         momentum = (1 + math.sqrt(1 + 4 * state.momentum**2)) / 2
         weight, state.momentum = state.W.dtype.type((state.momentum - 1) / momentum), momentum
         before = state.W.copy(), state.Ht.copy()
@@ -141,7 +141,8 @@ class MultiplicativeUpdates(RowPassSolver):
             for factor, old in zip(factors, state.before, strict=False):
                 factor += weight * np.maximum(factor - old, 0)
         state.before, state.n_steps = before, state.n_steps + 1
-        self._plain_step(problem, state)
+        for _ in self._plain_halves(problem, state):
+            pass
         if state.n_steps % EVALUATE_EVERY == 0:
             now = evaluate(problem, state.W, state.Ht).total
             if now > state.last:
@@ -149,21 +150,21 @@ class MultiplicativeUpdates(RowPassSolver):
             state.last = now
         return state
 
-    def _plain_step(self, problem: Problem, state: State) -> State:
-        if problem.fixed_W is None or problem.observed:
-            return super().step(problem, state)
-        for _ in self._half_by_half(problem, state):
-            pass
-        return state
-
     def halves(self, problem: Problem, state: State) -> Iterator[tuple[str | None, State]]:
         """Yield after the row pass and after the update of H; with extrapolation, which moves both, at the end."""
-        if self.extrapolation:
-            yield from Solver.halves(self, problem, state)
-        elif problem.fixed_W is not None and not problem.observed:
-            yield from self._half_by_half(problem, state)
-        else:
+        both_at_once = Solver.halves(self, problem, state)
+        yield from both_at_once if self.extrapolation else self._plain_halves(problem, state)
+
+    def _plain_halves(self, problem: Problem, state: State) -> Iterator[tuple[str | None, State]]:
+        if problem.fixed_W is None or problem.observed:
             yield from super().halves(problem, state)
+            return
+        # What stays of W is put back before H's sums: a row pass would add these up before that.
+        problems = (("W", problem, state.W, state.Ht), ("H", problem.transposed, state.Ht, state.W))
+        for factor, half, W, Ht in problems[: 1 + problem.update_H]:
+            with unchanged(W, half.fixed_W):
+                self.row_pass(dataclasses.replace(half, update_H=False), State(W, Ht))
+            yield factor, state
 
     def row_pass(self, problem: Problem, state: State) -> Sums:
         """Update W; the sums are H's numerator and denominator, as `update` of reference.py takes them."""
@@ -186,7 +187,7 @@ class MultiplicativeUpdates(RowPassSolver):
             found = functions.row_pass_csr(W, *problem.arrays, Ht, given, *more)
         if not problem.update_H:
             return Sums(math.nan, ())
-        numerator, denominator = Sums.of_chunks(math.nan, problem.engine, *found).arrays
+        numerator, denominator = (sum_of_chunks(sums, problem.engine) for sums in found)
         if problem.layout == "dense":  # these lie like H
             numerator, denominator = numerator.T, denominator.T if is_general else denominator
         elif is_general:
@@ -200,7 +201,7 @@ class MultiplicativeUpdates(RowPassSolver):
         bounds, penalties = problem.bounds(W.shape[1]), self._penalties(problem.l1_W, problem.l2_W, beta)
         (numerator, denominator), _ = parts(*problem.observed_arrays, W, Ht, problem.loss, False, bounds)
         least = _flush(problem) if beta < 1 else TINIEST[W.dtype.char]
-        with kept(W, problem.fixed_W), kept(W, problem.without_entries[0]):
+        with unchanged(W, problem.fixed_W), unchanged(W, problem.without_entries[0]):
             self.functions(problem).update(W, numerator, denominator, penalties, beta, least, True)
         if not problem.update_H:
             return Sums(math.nan, ())
@@ -213,19 +214,9 @@ class MultiplicativeUpdates(RowPassSolver):
         least = _flush(problem) if problem.beta <= 1 else TINIEST[state.Ht.dtype.char]
         more = self._penalties(problem.l1_H, problem.l2_H, problem.beta), problem.beta, least, problem.observed
         empty = problem.without_entries[1] if problem.observed else None
-        with kept(state.Ht, problem.fixed_H), kept(state.Ht, empty):
+        with unchanged(state.Ht, problem.fixed_H), unchanged(state.Ht, empty):
             self.functions(problem).update(state.Ht, numerator, denominator, *more)
         return math.nan
-
-    def _half_by_half(self, problem: Problem, state: State) -> Iterator[tuple[str | None, State]]:
-        """Update W, put back what stays of it, then H likewise with X transposed: a row pass would add up H's sums
-        before that.
-        """
-        problems = (("W", problem, state.W, state.Ht), ("H", problem.transposed, state.Ht, state.W))
-        for factor, half, W, Ht in problems[: 1 + problem.update_H]:
-            with kept(W, half.fixed_W):
-                self.row_pass(dataclasses.replace(half, update_H=False), State(W, Ht))
-            yield factor, state
 
     def update_with_past(
         self, problem: Problem, state: State, sums: Sums, past: tuple[Float, Float], weight: float
