@@ -11,7 +11,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from nmf_numba.options import DEFAULT, Options, check_solver
 from nmf_numba.plotting import plot_convergence
 from nmf_numba.problem import Problem
 from nmf_numba.result import Factorization
+from nmf_numba.solvers import SOLVERS
 from nmf_numba.solvers.solver import Solver
 from nmf_numba.table import Table
 from nmf_numba.trace import Trace
@@ -106,7 +107,7 @@ def compare(
     X: Any,
     n_components: int | Rank | None = DEFAULT.n_components,
     *,
-    solvers: Iterable[SolverName | Solver] = get_args(SolverName),
+    solvers: Iterable[SolverName | Solver] | None = None,
     beta_loss: Loss | float = DEFAULT.beta_loss,
     engines: Iterable[Engine | Literal["scikit-learn"]] = ("numba",),
     W: Any = DEFAULT.W,
@@ -137,8 +138,9 @@ def compare(
 stopping, missing, weights
         As for `fit`. The start is made once, and every run starts from a copy of it, and shuffles by a copy of what is
         then left of random_state.
-    solvers : iterable of str or Solver, default all
-        Names of solvers, or instances. One that does not support the problem is listed with its reason.
+    solvers : iterable of str or Solver, or None, default None
+        Names of solvers, or instances; None: all of `SOLVERS`. One that does not support the problem is listed with its
+        reason.
     engines : iterable of {'numba', 'reference', 'scikit-learn'}, default ('numba',)
         Every solver runs once with each. 'scikit-learn', where it is installed, is fitted anew for 1, 2, 3, 5, 8, 13,
         ... iterations, since it keeps no history; each of these fits is timed as a whole, checks included.
@@ -181,7 +183,7 @@ stopping, missing, weights
     {'cd': "beta_loss = 1.0, only 'frobenius'. Use solver='mu'."}
     """
     options = Options.of(locals(), solver=DEFAULT.solver)
-    names, engines = _names("solvers", solvers), _names("engines", engines)
+    names, engines = _names("solvers", SOLVERS if solvers is None else solvers), _names("engines", engines)
     validation.refuse_engines_as_solvers(names, (*validation.ENGINES, SKLEARN))
     for engine in engines:
         validation.check_choice("engines", engine, (*validation.ENGINES, SKLEARN))

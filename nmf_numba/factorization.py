@@ -75,15 +75,15 @@ def fit(
         Where the fit starts: see `initialize`; 'custom' starts at the given W and H. 'auto' does not depend on the unit
         of X; None is scikit-learn's choice, which does.
     update_H : bool, default True
-        False: keep the given H and find W. W then starts at zero for 'cd', and at sqrt(mean(X) / n_components) for
-        'mu' and 'ccd'.
+        False: keep the given H and find W. W then starts at sqrt(mean(X) / n_components) for 'mu', 'mm', 'mue' and
+        'ccd', and at zero for the others.
     solver : {'auto', 'cd', 'ahals', 'ehals', 'mu', 'mm', 'mue', 'ccd', 'apg', 'bpp'} or Solver, default 'auto'
         'cd': HALS, coordinate descent, for the Frobenius loss; 'ahals' with inner sweeps, 'ehals' also with
         extrapolation. 'mu': multiplicative updates, for every loss; 'mm' with penalties majorised exactly, 'mue' with
-        extrapolation. 'ccd': cyclic coordinate descent, for the Kullback-Leibler and the Frobenius loss, with a
-        second copy of X, transposed. 'apg': accelerated projected gradient; 'bpp': each half exactly, by block
-        principal pivoting; both for the Frobenius loss. 'auto': the one that needs least time by measurement, for this
-        loss and layout. An instance has options of its own; it may be of a class that you write.
+        extrapolation. 'ccd': cyclic coordinate descent, for the Kullback-Leibler and the Frobenius loss. 'apg':
+        accelerated projected gradient; 'bpp': each half exactly, by block principal pivoting; both for the Frobenius
+        loss. 'auto': the one that needs least time by measurement, for this loss and layout. An instance has options of
+        its own; it may be of a class that you write.
     beta_loss : {'frobenius', 'kullback-leibler', 'itakura-saito'} or float, default 'frobenius'
         The divergence to minimise: beta is 2, 1, 0, or the number given. beta <= 0 needs an X without zeros.
     tol : float >= 0, default 1e-4
@@ -103,7 +103,7 @@ def fit(
     verbose : int >= 0 or bool, default 0
         Above 0: a progress bar on a terminal, else a line per ten iterations, with the seconds and the objective.
     shuffle : bool, default False
-        'cd' updates the components in a random order, a new one for each half of an iteration.
+        'cd', 'ahals' and 'ehals' update the components in a random order, a new one for each half of an iteration.
     engine : {'numba', 'reference'}, default 'numba'
         Compiled kernels, or plain Python that reads like the equations: the same numbers to rounding, far slower.
     trace : bool or int >= 1, default False
@@ -122,9 +122,9 @@ def fit(
         stopping rule begins anew. X, the solver and its options must be the same.
     stopping : {'kkt', 'scikit-learn'}, default 'kkt'
         'kkt': stop when the relative KKT residual, see `Step.kkt`, is at most tol; looked at after the first iteration
-        and then every ten. It depends neither on the start nor on the unit of X. 'scikit-learn': 'cd' stops when the
-        violation of the optimality conditions is at most tol times that of the first iteration; 'mu' when sqrt(2 L) has
-        fallen by less than tol times its start within ten iterations.
+        and then every ten. It depends neither on the start nor on the unit of X. 'scikit-learn': 'cd', 'ahals',
+        'ehals', 'apg' and 'bpp' stop when the violation of the optimality conditions is at most tol times that of the
+        first iteration; the others when sqrt(2 L) has fallen by less than tol times its start within ten iterations.
     missing : {'nan', 'not stored'} or None, default None
         'nan': NaN in a dense X is a missing entry. 'not stored': what a sparse X does not store is missing, as in
         ratings, and not a zero. D_beta is then the sum over the other entries. None: nothing is missing, and NaN is an
@@ -149,8 +149,8 @@ def fit(
     ------
     ValueError
         X has NaN, infinity, a negative entry, no samples or no features, or is not 2-D; it has a zero and beta <= 0; it
-        is so large or so small that its factors leave the range of its dtype; W or H do not fit; 'cd' is asked for
-        another loss; a parameter is out of range.
+        is so large or so small that its factors leave the range of its dtype; W or H do not fit; the solver does not
+        support the problem; a parameter is out of range.
     TypeError
         A parameter has the wrong type; the dtype of W or H is not X's.
     Interrupted
@@ -172,10 +172,14 @@ def fit(
     Notes
     -----
     With n stored entries of X (n_samples * n_features for a dense one) and k components, an iteration of 'cd' costs
-    2 n k multiply-adds and (n_samples + n_features) k^2 for the sweeps; of 'mu' 2 n k for beta = 2, 4 n k for beta = 1
-    and 6 n k for any other beta, which needs WH at all entries of a CSR too, if only a few rows at a time. 'ccd' visits
-    the positive entries; for beta = 1 each costs 2 k divisions and 10 k multiply-adds a sweep.
-    Beyond X, W and H, memory holds the sums that chunks of rows add up, 48 MB at most.
+    2 n k multiply-adds and (n_samples + n_features) k^2 for the sweeps, of which 'ahals' does five and 'ehals' one test
+    more; 'apg' does eight gradient steps of that cost. Of 'mu', 'mm' and 'mue' it costs 2 n k for beta = 2, 4 n k for
+    beta = 1 and 6 n k for any other beta, which needs WH at all entries of a CSR too, if only a few rows at a time.
+    'ccd' visits the positive entries; for beta = 1 each costs 2 k divisions and 10 k multiply-adds a sweep.
+
+    Beyond X, W and H, memory holds the sums that chunks of rows add up: 22 MiB for a dense X and 31 MiB for a CSR at
+    most, or, for one chunk alone, as much as H or twice that. 'ccd', 'apg' and 'bpp' hold X transposed too, and so do
+    'mu', 'mm' and 'mue' with fixed_W.
 
     The result does not depend on the number of threads, to the last bit.
 

@@ -146,8 +146,9 @@ class Run:
         is_small = self.problem.cost(k) * k < self.solver.worth_threads * CHUNK_WORK
         number = 1 if one_chunk or (is_small and n_threads is None) else n_threads
         is_numba = self.problem.engine == "numba"
+        # What overflows is refused by check_finite.
         with threads(number) if is_numba else contextlib.nullcontext(), np.errstate(all="ignore"):
-            self.held = True  # what overflows is refused by check_finite
+            self.held = True
             try:
                 yield
             finally:

@@ -105,7 +105,9 @@ class Problem:
     floor: float = FLOOR
     layout: str = dataclasses.field(init=False)
     arrays: tuple[NDArray[Any], ...] = dataclasses.field(init=False, repr=False)
-    _made: dict[Any, Any] = dataclasses.field(init=False, repr=False, default_factory=dict)
+    _bounds_of: dict[tuple[int, bool], NDArray[np.int64]] = dataclasses.field(
+        init=False, repr=False, default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         is_sparse = sparse.issparse(self.X)
@@ -190,16 +192,11 @@ class Problem:
         none = np.ones((1, 1) if self.layout == "dense" else 0, self.X.dtype)
         return (*self.arrays, none if self.weights is None else self.weights)
 
-    @property
+    @functools.cached_property
     def shares(self) -> Float:
-        """The weights of a dense X divided by the largest; made once, and kept."""
-        if "shares" not in self._made:
-            weights = self.observed_arrays[-1]
-            self._made["shares"] = (
-                weights if self.largest_weight == 1 else weights / weights.dtype.type(self.largest_weight)
-            )
-        made: Float = self._made["shares"]
-        return made
+        """The weights of a dense X divided by the largest."""
+        weights = self.observed_arrays[-1]
+        return weights if self.largest_weight == 1 else weights / weights.dtype.type(self.largest_weight)
 
     def mean(self) -> Any:
         """Return the mean of X, over the entries that count, by their weights."""
@@ -233,25 +230,22 @@ class Problem:
         blocks = (self.X[start : start + n_rows] for start in range(0, len(self.X), n_rows))
         return float(sum(np.count_nonzero(of(x)) for x in blocks) / self.X.size)
 
-    @property
+    @functools.cached_property
     def without_entries(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """The rows and the columns of X of which nothing counts: W and H stay there as they are."""
         if self.row_scale is not None:
             return np.flatnonzero(self.row_scale == 0), np.empty(0, np.intp)
-        if "without entries" not in self._made:
-            columns = np.zeros(self.X.shape[1], np.int64)
-            if self.layout == "csr":
-                rows = np.diff(self.X.indptr)
-                np.add.at(columns, self.X.indices, 1)
-            else:
-                counts = []
-                for _, m in self.blocks():
-                    counts.append(np.count_nonzero(m, axis=1))
-                    columns += np.count_nonzero(m, axis=0)
-                rows = np.concatenate(counts)
-            self._made["without entries"] = np.flatnonzero(rows == 0), np.flatnonzero(columns == 0)
-        made: tuple[NDArray[np.intp], NDArray[np.intp]] = self._made["without entries"]
-        return made
+        columns = np.zeros(self.X.shape[1], np.int64)
+        if self.layout == "csr":
+            rows = np.diff(self.X.indptr)
+            np.add.at(columns, self.X.indices, 1)
+        else:
+            counts = []
+            for _, m in self.blocks():
+                counts.append(np.count_nonzero(m, axis=1))
+                columns += np.count_nonzero(m, axis=0)
+            rows = np.concatenate(counts)
+        return np.flatnonzero(rows == 0), np.flatnonzero(columns == 0)
 
     def times(self, Ht: Float) -> Float:
         """Return X Ht, on the threads of kernels if X has rows for them."""
@@ -263,33 +257,32 @@ class Problem:
         product: Float = times(self.X, Ht) if self.layout == "dense" else times_csr(*self.arrays, Ht, bounds)
         return product
 
-    @property
+    @functools.cached_property
     def transposed(self) -> Problem:
-        """The problem of X transposed, with W and H in each other's place; made once, and kept."""
-        if "transposed" not in self._made:
-            X = sparse.csr_array(self.X.T) if self.layout == "csr" else np.ascontiguousarray(self.X.T)
-            weights = self.weights
-            if weights is not None and self.layout == "csr":
+        """The problem of X transposed, with W and H in each other's place."""
+        X, weights = self.X.T, self.weights
+        if self.layout == "csr":
+            X = sparse.csr_array(X)
+            if weights is not None:
                 weights = sparse.csr_array(
                     sparse.csr_array((weights, self.X.indices, self.X.indptr), shape=self.X.shape).T
                 ).data
-            elif weights is not None:
-                weights = np.ascontiguousarray(weights.T)
-            self._made["transposed"] = dataclasses.replace(
-                self,
-                X=_read_only(X),
-                weights=weights,
-                l1_W=self.l1_H,
-                l1_H=self.l1_W,
-                l2_W=self.l2_H,
-                l2_H=self.l2_W,
-                fixed_W=self.fixed_H,
-                fixed_H=self.fixed_W,
-                row_scale=None,
-            )
-            self._made["transposed"]._made["transposed"] = self
-        made: Problem = self._made["transposed"]
-        return made
+        elif weights is not None:
+            weights = np.ascontiguousarray(weights.T)
+        other = dataclasses.replace(
+            self,
+            X=_read_only(X if self.layout == "csr" else np.ascontiguousarray(X)),
+            weights=weights,
+            l1_W=self.l1_H,
+            l1_H=self.l1_W,
+            l2_W=self.l2_H,
+            l2_H=self.l2_W,
+            fixed_W=self.fixed_H,
+            fixed_H=self.fixed_W,
+            row_scale=None,
+        )
+        other.__dict__["transposed"] = self
+        return other
 
     def rows(self, start: int, stop: int) -> Problem:
         """Return the problem of some rows, with the penalties of the whole; no entry of X is copied."""
@@ -328,15 +321,14 @@ class Problem:
         number of threads. Chunks have equal numbers of stored entries, not of rows: rows of a sparse X differ in
         length. Their number is a power of two, which 2, 4, 8, ... threads share evenly.
         """
-        key = n_components if sums else (n_components, "no sums")
-        if key not in self._made:
-            self._made[key] = self._bounds(n_components, sums)
-        made: NDArray[np.int64] = self._made[key]
-        return made
+        key = n_components, sums
+        if key not in self._bounds_of:
+            self._bounds_of[key] = self._bounds(n_components, sums)
+        return self._bounds_of[key]
 
     def set_bounds(self, n_components: int, bounds: list[int]) -> None:
         """Choose other chunks, to compile for several or for one."""
-        self._made[n_components] = self._made[n_components, "no sums"] = np.array(bounds, np.int64)
+        self._bounds_of[n_components, True] = self._bounds_of[n_components, False] = np.array(bounds, np.int64)
 
     @property
     def _visits_all(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from nmf_numba.losses.objective import Objective
 
-TEST_EVERY = 10  # iterations between two evaluations of the objective
+TEST_EVERY = 10  # iterations between two tests of a rule
 
 
 class Progress(Protocol):

@@ -45,7 +45,7 @@ OTHER_NAMES = {  # what people type, and what is meant, if that is among the cho
 
 
 class ConvergenceWarning(UserWarning):
-    """max_iter was reached before the stopping rule was met."""
+    """max_iter was reached before the stopping rule was met, or the rule was met far from a stationary point."""
 
 
 def warn(message: str, category: type[Warning]) -> None:

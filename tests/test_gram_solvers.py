@@ -42,7 +42,7 @@ def test_bound_is_above_the_largest_eigenvalue():
 
 
 def test_number_of_steps():
-    with pytest.raises(ValueError, match=r"n_steps must be an integer of at least 1\. Found 0"):
+    with pytest.raises(ValueError, match=r"n_steps must be an integer >= 1\. Found 0"):
         AcceleratedProjectedGradient(n_steps=0)
     X = np.random.default_rng(3).random((20, 9))
     ends = [

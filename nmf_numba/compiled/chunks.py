@@ -56,6 +56,15 @@ def add_chunks(sums):
                     sums[0, i, j] += sums[c, i, j]
 
 
+@kernel
+def total_of(parts):
+    """Return the sum of one number of each chunk, in order."""
+    total = 0.0
+    for c in range(len(parts)):
+        total += parts[c]
+    return total
+
+
 def in_order(sums):
     """Return the sum of the chunks' sums, in the place of the first."""
     if len(sums) > 1 and sums.size > 0:

@@ -31,7 +31,7 @@ DTYPES = [np.float64, np.float32]
 
 
 class ConvergenceWarning(validation.ConvergenceWarning, exceptions.ConvergenceWarning):
-    """max_iter was reached before the stopping rule was met: this package's warning, and scikit-learn's."""
+    """A fit has not converged, or far from a stationary point: this package's warning, and scikit-learn's."""
 
 
 class Factorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):

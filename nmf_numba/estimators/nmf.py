@@ -56,8 +56,8 @@ class NMF(Factorizer):
     n_iter_ : int
         Iterations done.
     history_ : Trace
-        The objective and its terms, the violation and the time: at the end, and as `trace` says; with solver 'mu' and
-        tol > 0 also at the start and every tenth iteration.
+        The objective and its terms, the violation and the time: at the end, and as `trace` says; with solvers
+        'mu', 'mm', 'mue' and 'ccd' and tol > 0 also at the start and every tenth iteration.
     n_features_in_ : int
     feature_names_in_ : ndarray of str, shape (n_features_in_,)
         Only if X was a data frame with names.

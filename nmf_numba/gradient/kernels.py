@@ -132,7 +132,7 @@ def numerators_csr(indptr, indices, data, W, Ht, loss, bounds):
 
 @kernel
 def add_observed(sums, w, columns, x, m, Ht, loss, of_H):
-    """Add the two parts of (1) at some entries of one row, with weights m: to sums[:, 0] those of W, or those of H.
+    """Add the two parts of (2) at some entries of one row, with weights m: to sums[:, 0] those of W, or those of H.
 
     sums: numerators and denominators, (2, 1, n_components) or with of_H (2, n_features, n_components)
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -35,27 +34,23 @@ def kkt_residual(problem: Problem, W: Float, Ht: Float) -> float:
         by_gram = beta == 2 and not problem.observed
         penalties = problem.l1_W, problem.l2_W
         residual, size = _balance(W, *parts_W, by_gram, penalties, problem.fixed_W, problem.row_scale)
-        if problem.update_H:
-            more = _balance(Ht, *parts_H(), by_gram, (problem.l1_H, problem.l2_H), problem.fixed_H)
+        if parts_H is not None:
+            more = _balance(Ht, *parts_H, by_gram, (problem.l1_H, problem.l2_H), problem.fixed_H)
             residual, size = residual + more[0], size + more[1]
     return residual / size if size > 0 else 0.0
 
 
-def _parts(problem: Problem, functions: Any, W: Float, Ht: Float, bounds: Any) -> tuple[Parts, Callable[[], Parts]]:
-    """Return numerator and denominator of W, and a function for those of H; for beta = 2 with Ht'Ht and W'W instead."""
+def _parts(problem: Problem, functions: Any, W: Float, Ht: Float, bounds: Any) -> tuple[Parts, Parts | None]:
+    """Return numerator and denominator of W, and of H unless it stays; for beta = 2 denominators are Ht'Ht and W'W."""
     beta, is_dense = problem.beta, problem.layout == "dense"
     if problem.observed:
         of_layout = functions.parts_observed_dense if is_dense else functions.parts_observed_csr
-        arrays = problem.observed_arrays
-
-        def observed_parts() -> Parts:
-            numerator, denominator = sum_of_chunks(
-                of_layout(*arrays, W, Ht, problem.loss, True, bounds)[1], problem.engine
-            )
-            return numerator, denominator
-
-        numerator_W, denominator_W = of_layout(*arrays, W, Ht, problem.loss, False, bounds)[0]
-        return (numerator_W, denominator_W), observed_parts
+        parts_W, _ = of_layout(*problem.observed_arrays, W, Ht, problem.loss, False, bounds)
+        if not problem.update_H:
+            return parts_W, None
+        _, sums = of_layout(*problem.observed_arrays, W, Ht, problem.loss, True, bounds)
+        numerator_H, denominator_H = sum_of_chunks(sums, problem.engine)
+        return parts_W, (numerator_H, denominator_H)
     if beta == 2:
         of_layout = functions.products_dense if is_dense else functions.products_csr
         numerator_W, sums = of_layout(*problem.arrays, W, Ht, bounds)
@@ -67,11 +62,11 @@ def _parts(problem: Problem, functions: Any, W: Float, Ht: Float, bounds: Any) -
         result: Float = functions.common(B, beta) if beta in (1, 2) else functions.denominators(A, B, problem.loss)
         return result
 
-    def parts() -> Parts:
-        numerator_H = sum_of_chunks(sums, problem.engine)
-        return numerator_H.T if is_dense else numerator_H, denominator(Ht, W)
-
-    return (numerator_W, denominator(W, Ht)), parts
+    parts_W = numerator_W, denominator(W, Ht)
+    if not problem.update_H:
+        return parts_W, None
+    numerator_H = sum_of_chunks(sums, problem.engine)
+    return parts_W, (numerator_H.T if is_dense else numerator_H, denominator(Ht, W))
 
 
 def _balance(
@@ -87,10 +82,10 @@ def _balance(
 
     scale: what rows of W have been multiplied by, and the gradient in them divided by; 0 where a row does not count
     """
-    residual, size, (l1, l2), users = 0.0, 0.0, penalties, W
+    residual, size, (l1, l2), outside = 0.0, 0.0, penalties, W
     if scale is not None:
-        users = np.divide(W, scale[:, None], out=np.zeros_like(W), where=scale[:, None] > 0)
-    means = np.maximum(users.mean(axis=0, dtype=np.float64), np.finfo(np.float64).tiny)
+        outside = np.divide(W, scale[:, None], out=np.zeros_like(W), where=scale[:, None] > 0)
+    means = np.maximum(outside.mean(axis=0, dtype=np.float64), np.finfo(np.float64).tiny)
     for start in range(0, len(W), ROWS):
         rows = slice(start, start + ROWS)
         w = W[rows].astype(np.float64)
@@ -104,7 +99,7 @@ def _balance(
         free = free if fixed is None else free & ~fixed[rows]
         if scale is not None:
             P, N = P * scale[rows, None], N * scale[rows, None]
-        counts = np.where(P > N, np.minimum(1, users[rows] / means), 1)
+        counts = np.where(P > N, np.minimum(1, outside[rows] / means), 1)
         residual += float((counts * np.abs(P - N)).sum(where=free))
         size += float((counts * (P + N)).sum(where=free))
     return residual, size

@@ -9,7 +9,7 @@ digits, in a close fit, all entries are visited. With missing entries or weights
 import numpy as np
 from numba import prange
 
-from nmf_numba.compiled.chunks import gram_matrix
+from nmf_numba.compiled.chunks import gram_matrix, total_of
 from nmf_numba.compiled.elementary import expm1, log, power, powers, split
 from nmf_numba.compiled.jit import inlined, kernel, parallel
 from nmf_numba.compiled.linear_algebra import product, products
@@ -72,7 +72,11 @@ def denominator_weights(p, y, loss):
     if beta < 1:
         for j in range(len(y)):
             y[j] = max(y[j], floor)
-    powers(p, y, beta - 1)
+    if beta == 1:  # powers takes 0^0 for 0
+        for j in range(len(p)):
+            p[j] = 1
+    else:
+        powers(p, y, beta - 1)
 
 
 @kernel
@@ -190,7 +194,7 @@ def divergence_observed_dense(X, entry_weights, W, Ht, loss, bounds):
             n = observed_in(X, entry_weights, i, columns, lines[0], m)
             products(W[i], columns[:n], Ht, lines[1])
             totals[c] += line_divergence(lines[0, :n], lines[1, :n], m, loss)
-    return totals
+    return total_of(totals)
 
 
 @parallel
@@ -206,12 +210,12 @@ def divergence_observed_csr(indptr, indices, data, entry_weights, W, Ht, loss, b
                     m[q] = entry_weights[begin + q]
             products(W[i], indices[begin : begin + n], Ht, y)
             totals[c] += line_divergence(data[begin : begin + n], y[:n], m, loss)
-    return totals
+    return total_of(totals)
 
 
 def divergence_dense(X, W, Ht, loss, bounds):
-    """Chunks of rows of X."""
-    return sum(all_dense(X, W, Ht, loss, bounds).tolist())  # in order
+    """The sum over chunks of rows, in order."""
+    return sum(all_dense(X, W, Ht, loss, bounds).tolist())
 
 
 def divergence_csr(indptr, indices, data, W, Ht, loss, bounds):

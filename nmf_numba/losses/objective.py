@@ -60,7 +60,7 @@ def evaluate(problem: Problem, W: Float, Ht: Float) -> Objective:
         with threads() if problem.engine == "numba" and len(bounds) > 2 else contextlib.nullcontext():
             data_fit = divergence(*arrays, W, Ht, problem.loss, bounds)
         return Objective(
-            float(sum(data_fit.tolist()) if problem.observed else data_fit),  # chunk by chunk, in order
+            float(data_fit),
             l1_W=problem.l1_W * float(W.sum()) if problem.l1_W else 0.0,
             l1_H=problem.l1_H * float(Ht.sum()) if problem.l1_H else 0.0,
             l2_W=0.5 * problem.l2_W * float(np.einsum("it,it->", W, W)) if problem.l2_W else 0.0,

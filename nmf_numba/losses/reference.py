@@ -17,8 +17,6 @@ parts, WH^(beta-1) and X WH^(beta-2): `weights` returns both.
 Source of (1): Fevotte and Idier (2011), equation (2). Derivation of (2): notes.md beside this file.
 """
 
-from itertools import pairwise
-
 import numpy as np
 
 FLOOR = 2.0**-23  # of y, for its logarithm and negative powers: float32's epsilon, for both dtypes
@@ -75,14 +73,13 @@ def divergence_csr(indptr, indices, data, W, Ht, loss, bounds):
 
 
 def divergence_observed_dense(X, entry_weights, W, Ht, loss, bounds):
-    """Return the sum of m d(X_ij | (WH)_ij) over the entries of each chunk of rows that count.
+    """Return the sum of m d(X_ij | (WH)_ij) over the entries that count.
 
     X : (n_rows, n_features); NaN is missing
     entry_weights : m, of X's shape, or with one row or one column that serve all. An entry of weight 0 is missing.
     """
     m = np.where(np.isnan(X), 0, entry_weights).astype(np.float64)
-    d = m * entry_divergence(np.where(m > 0, X, 0).astype(np.float64), (W @ Ht.T).astype(np.float64), *loss)
-    return np.array([d[start:stop].sum() for start, stop in pairwise(bounds)])
+    return (m * entry_divergence(np.where(m > 0, X, 0).astype(np.float64), (W @ Ht.T).astype(np.float64), *loss)).sum()
 
 
 def divergence_observed_csr(indptr, indices, data, entry_weights, W, Ht, loss, bounds):
@@ -92,5 +89,4 @@ def divergence_observed_csr(indptr, indices, data, entry_weights, W, Ht, loss, b
     """
     rows = np.repeat(np.arange(len(W)), np.diff(indptr))
     y = np.einsum("qt,qt->q", W[rows].astype(np.float64), Ht[indices].astype(np.float64))
-    d = (entry_weights if len(entry_weights) else 1.0) * entry_divergence(data.astype(np.float64), y, *loss)
-    return np.array([d[indptr[start] : indptr[stop]].sum() for start, stop in pairwise(bounds)])
+    return ((entry_weights if len(entry_weights) else 1.0) * entry_divergence(data.astype(np.float64), y, *loss)).sum()

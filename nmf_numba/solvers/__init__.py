@@ -1,4 +1,7 @@
-"""The solvers. A new one is one folder here and one line in SOLVERS; `choose` is what solver="auto" does."""
+"""The solvers. A new one is a folder here, a line in SOLVERS and a name in `validation.SolverName`.
+
+`choose` is what solver="auto" does.
+"""
 
 from __future__ import annotations
 

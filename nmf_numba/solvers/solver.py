@@ -164,7 +164,7 @@ class Solver(abc.ABC):
         return 2.0
 
     def least_X(self, problem: Problem) -> float:
-        """Return what the largest entry of X must exceed."""
+        """Return what the largest entry of X must reach."""
         return 0.0
 
     def functions(self, problem: Problem) -> Any:

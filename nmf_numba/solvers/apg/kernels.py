@@ -7,7 +7,7 @@ are one matrix product; only rows that start anew need one of their own. Chunks 
 import numpy as np
 from numba import prange
 
-from nmf_numba.compiled.chunks import bounds_of
+from nmf_numba.compiled.chunks import bounds_of, total_of
 from nmf_numba.compiled.jit import kernel, parallel
 from nmf_numba.compiled.linear_algebra import product
 
@@ -47,21 +47,32 @@ def set_slope(slope, w, gram, cross, l1):
 
 
 @kernel
-def first_slopes(slope, W, gram, cross, l1):
+def first_slopes(slopes, W, gram, cross, l1):
     """Set the slopes of some rows and return their violation."""
     violation, zero = 0.0, W.dtype.type(0)
+    product(slopes, W, gram, False)
     for i in range(len(W)):
-        set_slope(slope[i], W[i], gram, cross[i], l1)
         for t in range(W.shape[1]):
-            violation += abs(min(slope[i, t], zero) if W[i, t] == 0 else slope[i, t])
+            slopes[i, t] += l1 - cross[i, t]
+            violation += abs(min(slopes[i, t], zero) if W[i, t] == 0 else slopes[i, t])
     return violation
 
 
 @kernel
+def set_cut(new, old, slope, step):
+    """`cut` of reference.py for one row: new <- old - step slope, or 0."""
+    least = new.dtype.type(
+        2.0**-970 if new.itemsize == 8 else 2.0**-103
+    )  # of normal numbers, divided by their rounding
+    for t in range(len(new)):
+        value = old[t] - step * slope[t]
+        new[t] = value if value > least else 0
+
+
+@kernel
 def take_steps(W, gram, cross, l1, n_steps, step):
-    """(1) and (2) on some rows, a block at a time. Return the violation before the first step."""
+    """`update` of reference.py on some rows, a block at a time. Return the violation before the first step."""
     k, zero, violation = W.shape[1], W.dtype.type(0), 0.0
-    least = W.dtype.type(2.0**-970 if W.itemsize == 8 else 2.0**-103)  # of normal numbers, divided by their rounding
     buffers, a = np.empty((5, BLOCK, k), W.dtype), np.empty(BLOCK)
     slopes, news, slopes_new, ys, slopes_y = buffers[0], buffers[1], buffers[2], buffers[3], buffers[4]
     for first in range(0, len(W), BLOCK):
@@ -72,11 +83,9 @@ def take_steps(W, gram, cross, l1, n_steps, step):
             a[i] = 1
             for t in range(k):
                 ys[i, t], slopes_y[i, t] = rows[i, t], slopes[i, t]
-        for _ in range(n_steps if step > 0 else 0):
+        for _ in range(n_steps):
             for i in range(n):
-                for t in range(k):
-                    value = ys[i, t] - step * slopes_y[i, t]
-                    news[i, t] = value if value > least else zero  # (1)
+                set_cut(news[i], ys[i], slopes_y[i], step)  # (1)
             product(slopes_new[:n], news[:n], gram, False)
             for i in range(n):
                 w, new, y, slope, slope_new = rows[i], news[i], ys[i], slopes[i], slopes_new[i]
@@ -86,9 +95,7 @@ def take_steps(W, gram, cross, l1, n_steps, step):
                     change += (new[t] - w[t]) * (slope_new[t] + slope[t])
                 if change > 0:  # it would rise: start anew
                     a[i] = 1
-                    for t in range(k):
-                        value = w[t] - step * slope[t]
-                        new[t] = value if value > least else zero
+                    set_cut(new, w, slope, step)
                     set_slope(slope_new, new, gram, x[i], l1)
                 a_new = (1 + np.sqrt(1 + 4 * a[i] * a[i])) / 2
                 ahead, a[i] = W.dtype.type((a[i] - 1) / a_new), a_new
@@ -102,11 +109,10 @@ def take_steps(W, gram, cross, l1, n_steps, step):
 @parallel
 def update(W, gram, cross, l1, n_steps):
     """Chunks of rows in parallel, each with a violation of its own."""
-    bounds, largest, zero = bounds_of(W), bound(gram), W.dtype.type(0)
-    step, violations, total = W.dtype.type(1 / largest) if largest > 0 else zero, np.empty(len(bounds) - 1), 0.0
+    bounds, largest = bounds_of(W), bound(gram)
+    step, violations = W.dtype.type(1 / largest if largest > 0 else 0), np.empty(len(bounds) - 1)
+    n_steps = n_steps if largest > 0 else 0
     for c in prange(len(bounds) - 1):
         start, stop = bounds[c], bounds[c + 1]
         violations[c] = take_steps(W[start:stop], gram, cross[start:stop], W.dtype.type(l1), n_steps, step)
-    for c in range(len(violations)):
-        total += violations[c]
-    return total
+    return total_of(violations)

@@ -7,7 +7,8 @@ no direction has more curvature than L, the largest eigenvalue of gram. Each ste
     y = w_new + (a - 1) / a_new (w_new - w),   a_new = (1 + sqrt(1 + 4 a^2)) / 2,   a = 1 at first  (2)
 
 Where (1) would raise the objective of its row, the row starts anew: y = w, a = 1. W and Ht are updated by the same
-function. Source: Guan, Tao, Luo and Yuan (2012), algorithm 1. Derivation: notes.md beside this file.
+function. Source: Guan, Tao, Luo and Yuan (2012), algorithm 1. Derivation: notes.md beside this file, where (1) is (2)
+and (2) is (3).
 """
 
 import numpy as np

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from nmf_numba import validation
 from nmf_numba.solvers.gram import GramSolver
 
 
@@ -18,8 +19,8 @@ class AcceleratedProjectedGradient(GramSolver):
 
     Raises
     ------
-    ValueError
-        If n_steps is not an integer of at least 1.
+    ValueError, TypeError
+        n_steps is not an integer >= 1.
     """
 
     n_steps: int = 8
@@ -34,5 +35,4 @@ class AcceleratedProjectedGradient(GramSolver):
     )
 
     def __post_init__(self) -> None:
-        if not isinstance(self.n_steps, int) or self.n_steps < 1:
-            raise ValueError(f"n_steps must be an integer of at least 1. Found {self.n_steps!r}.")
+        validation.check_integer("n_steps", self.n_steps, low=1, accepted="an integer >= 1")

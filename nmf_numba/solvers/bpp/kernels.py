@@ -7,7 +7,7 @@ passive set is another one, so neighbouring rows with the same set share it. Chu
 import numpy as np
 from numba import prange
 
-from nmf_numba.compiled.chunks import bounds_of
+from nmf_numba.compiled.chunks import bounds_of, total_of
 from nmf_numba.compiled.jit import kernel, parallel
 
 RIDGE = 8  # times the rounding of W's dtype and the trace of gram
@@ -74,7 +74,10 @@ def find_wrong(wrong, passive, w, target, gram, members, n):
 
 @kernel
 def pivot(w, passive, target, gram, lower, members, factored):
-    """Set w to the solution from this passive set, which changes; factored is the set that lower belongs to."""
+    """`solve` of reference.py: set w to the solution from this passive set, which changes.
+
+    factored is the set that lower belongs to.
+    """
     k, fewest, chances, n = len(w), len(w) + 1, 3, 0
     wrong = np.empty(k, np.bool_)
     for t in range(k):
@@ -109,7 +112,7 @@ def pivot(w, passive, target, gram, lower, members, factored):
 
 @kernel
 def solve_rows(W, gram, cross, l1, used, r):
-    """Set some rows to their best, one after the other, and return the violation before. gram is of those used."""
+    """`update` of reference.py on some rows. Return the violation before; gram is of the components that are used."""
     k, zero, violation = len(used), 0.0, 0.0
     ridged, lower, members = gram.copy(), np.empty((k, k)), np.empty(k, np.int64)
     passive, factored = np.zeros(k, np.bool_), np.zeros(k, np.bool_)
@@ -142,7 +145,7 @@ def solve_rows(W, gram, cross, l1, used, r):
 def update(W, gram, cross, l1):
     """Chunks of rows in parallel, each with a violation of its own."""
     bounds, r, used = bounds_of(W), ridge(gram, W), np.empty(len(gram), np.int64)
-    n_used, violations, total = 0, np.empty(len(bounds) - 1), 0.0
+    n_used, violations = 0, np.empty(len(bounds) - 1)
     for t in range(len(gram)):
         if gram[t, t] > 0:
             used[n_used] = t
@@ -159,6 +162,4 @@ def update(W, gram, cross, l1):
                 for i in range(start, stop):
                     slope = l1 - cross[i, t]
                     violations[c] += abs(min(slope, 0.0) if W[i, t] == 0 else slope)
-    for c in range(len(violations)):
-        total += violations[c]
-    return total
+    return total_of(violations)

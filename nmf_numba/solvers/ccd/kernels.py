@@ -82,12 +82,12 @@ def visit_row(w, x, H, y, sums, penalties, method):
 
 
 @kernel
-def visit_row_of_squares(w, x, H, y, used, penalties, n_sweeps):
+def visit_row_of_squares(w, x, H, y, used, penalties, method):
     """`visit_squares` of reference.py; y, which keeps w H - x, is scratch, as long as x."""
     number, violation = w.dtype.type, 0.0
     zero, l1, l2 = number(0), number(penalties[0]), number(penalties[1])
     curvature = np.zeros_like(w)
-    for sweep in range(n_sweeps):
+    for sweep in range(method[1]):
         multiply(y, w, H)
         for j in range(len(x)):
             y[j] -= x[j]
@@ -114,26 +114,22 @@ def visit_row_of_squares(w, x, H, y, used, penalties, n_sweeps):
 
 
 @kernel
-def visit_observed_row(w, columns, m, Ht, two, H, fixed, penalties, method):
-    """`visit_observed` of reference.py. two: x, which is overwritten, and a line of scratch. H: a buffer."""
-    n, beta = len(columns), method[0]
-    x, y, used = two[0, :n], two[1, :n], np.zeros(len(w), w.dtype)
+def visit_observed_row(w, columns, x, m, y, Ht, H, fixed, penalties, method):
+    """`visit_observed` of reference.py. x and m are overwritten, H and y are buffers."""
+    beta, used = method[0], np.zeros(len(w), w.dtype)
     copy_columns(H, columns, Ht)
-    for j in range(n):
-        scale = m[j] if beta == 1 else np.sqrt(m[j])
-        x[j] *= scale
-        y[j] = scale
+    for j in range(len(x)):
+        m[j] = m[j] if beta == 1 else np.sqrt(m[j])
+        x[j] *= m[j]
     for t in range(len(w)):
-        if len(fixed) > 0 and fixed[t]:
-            continue
-        for j in range(n):
-            used[t] += y[j] * H[t, j]
+        stays = len(fixed) > 0 and fixed[t]
+        for j in range(len(x)):
+            weighted = m[j] * H[t, j]
+            used[t] += 0 if stays else weighted
+            H[t, j] = H[t, j] if beta == 1 else weighted
     if beta == 1:
         return visit_row(w, x, H, y, used, penalties, method)
-    for t in range(len(w)):
-        for j in range(n):
-            H[t, j] *= y[j]
-    return visit_row_of_squares(w, x, H, y, used, penalties, method[1])
+    return visit_row_of_squares(w, x, H, y, used, penalties, method)
 
 
 @kernel
@@ -222,7 +218,8 @@ def update_observed_dense(W, X, entry_weights, Ht, penalties, method, fixed, bou
         for i in range(bounds[c], bounds[c + 1]):
             n = observed_in(X, entry_weights, i, columns, three[0], three[2])
             stay = fixed[i] if len(fixed) > 0 else fixed.reshape(-1)
-            violations[c] += visit_observed_row(W[i], columns[:n], three[2], Ht, three, H, stay, penalties, method)
+            x, m, y = three[0, :n], three[2, :n], three[1, :n]
+            violations[c] += visit_observed_row(W[i], columns[:n], x, m, y, Ht, H, stay, penalties, method)
     return violations
 
 
@@ -237,10 +234,10 @@ def update_observed_csr(W, indptr, indices, data, entry_weights, Ht, penalties, 
         H, three = lines(Ht.shape[1], longest, W), lines(3, longest, W)
         for i in range(bounds[c], bounds[c + 1]):
             begin, n = indptr[i], indptr[i + 1] - indptr[i]
+            x, m, y = three[0, :n], three[2, :n], three[1, :n]
             for j in range(n):
-                three[0, j] = data[begin + j]
-                three[2, j] = entry_weights[begin + j] if len(entry_weights) > 0 else 1
+                x[j], m[j] = data[begin + j], entry_weights[begin + j] if len(entry_weights) > 0 else 1
             stay = fixed[i] if len(fixed) > 0 else fixed.reshape(-1)
             columns = indices[begin : begin + n]
-            violations[c] += visit_observed_row(W[i], columns, three[2], Ht, three, H, stay, penalties, method)
+            violations[c] += visit_observed_row(W[i], columns, x, m, y, Ht, H, stay, penalties, method)
     return violations

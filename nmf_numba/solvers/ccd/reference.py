@@ -18,7 +18,8 @@ For squared errors the step is exact, with r_j = y_j - x_j:
 y changes by (change of w_t) h_t, so a sweep multiplies w with H once, when it begins. H is updated by the same
 function, with X transposed. Here Ht is H transposed, (n_features, n_components).
 
-Source: Hsieh and Dhillon (2011), Lin and Boutros (2020), who take Newton's step. For (2) and (3) see notes.md.
+Source: Hsieh and Dhillon (2011), Lin and Boutros (2020), who take Newton's step. Derivation: notes.md beside this file,
+where (1) is (2), (2) is (6), (3) is (4) and (4) is (7).
 """
 
 from itertools import pairwise
@@ -74,7 +75,10 @@ def visit(w, x, H, sums, penalties, method):
 
 
 def visit_squares(w, x, H, used, penalties, method):
-    """Update a row of W in place by sweeps of (4), for squared errors; the arguments are those of `visit`."""
+    """Update a row of W in place by sweeps of (4), for squared errors; the arguments are those of `visit`.
+
+    used : (n_components,), zero where w_t stays
+    """
     violation, (l1, l2), (_, n_sweeps, _) = 0.0, penalties[:2], method
     for sweep in range(n_sweeps):
         residual = w @ H - x
@@ -90,13 +94,11 @@ def visit_squares(w, x, H, used, penalties, method):
 
 
 def visit_observed(w, x, m, H, fixed, penalties, method):
-    """Visit the entries of a row that count, with weights m: they go into x and H."""
-    beta = method[0]
-    scale = m if beta == 1 else np.sqrt(m)  # of d(x | y) for 'kullback-leibler', and of x - y for 'frobenius'
-    used = np.where(fixed, 0, H @ scale)
-    if beta == 1:
-        return visit(w, m * x, H, used, penalties, method)
-    return visit_squares(w, scale * x, scale * H, used, penalties, method)
+    """Visit the entries of a row that count: their weights m go into x, and into the row sums of H or into H."""
+    if method[0] == 1:  # m d(x | y) has the part m y, and m x for x
+        return visit(w, m * x, H, np.where(fixed, 0, H @ m), penalties, method)
+    x, H = np.sqrt(m) * x, np.sqrt(m) * H  # as m (x - y)^2 says
+    return visit_squares(w, x, H, np.where(fixed, 0, H.sum(axis=1)), penalties, method)
 
 
 def update_dense(W, X, Ht, penalties, method, fixed, bounds):

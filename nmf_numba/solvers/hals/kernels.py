@@ -8,7 +8,7 @@ row pass reads X once. Each chunk of rows has sums of its own: the result does n
 import numpy as np
 from numba import prange
 
-from nmf_numba.compiled.chunks import bounds_of, empty_sums, fill, gram_matrix
+from nmf_numba.compiled.chunks import bounds_of, empty_sums, fill, gram_matrix, total_of
 from nmf_numba.compiled.jit import kernel, parallel
 from nmf_numba.compiled.linear_algebra import ROWS, gather, product, scatter
 from nmf_numba.losses.kernels import transposed
@@ -18,14 +18,14 @@ PANEL = 1000  # columns of X that are multiplied with W' before the next: they s
 
 
 @kernel
-def sweep_block(Wt, gradient, constant, ordered, counted, violation):
+def sweep_block(Wt, gradient, constant, ordered, counted):
     """(1) on BLOCK rows side by side, so that the inner loop vectorises: row by row it would be a sum.
 
     The contribution of all other components to a gradient is one matrix product, for ROWS components at a time; within
-    such a group, components are updated one by one. constant is the part of the gradient that W has no part in,
-    violation that of the rows before, to which that of the first `counted` rows is added.
+    such a group, components are updated one by one. constant is the part of the gradient that W has no part in.
+    Return the violation of the first `counted` rows.
     """
-    n_components, zero = len(Wt), Wt.dtype.type(0)
+    n_components, zero, violation = len(Wt), Wt.dtype.type(0), 0.0
     for begin in range(0, n_components, ROWS):
         end = min(begin + ROWS, n_components)
         for p in range(begin, end):
@@ -92,12 +92,13 @@ def sweep(W, gram, cross, l1, order, sweeps=(1, 0.0)):
             for r in range(n):
                 constant[p, r] = l1 - cross[first + r, order[p]]
                 Wt[p, r] = before[p, r] = W[first + r, order[p]]
-            for s in range(W.shape[1] if n_components < W.shape[1] else 0):
-                for r in range(n if stays[s] else 0):
-                    constant[p, r] += gram[order[p], s] * W[first + r, s]
-        violation = sweep_block(Wt, gradient, constant, ordered, n, violation)
+            for s in range(W.shape[1]):
+                if stays[s]:
+                    for r in range(n):
+                        constant[p, r] += gram[order[p], s] * W[first + r, s]
+        violation += sweep_block(Wt, gradient, constant, ordered, n)
         for _ in range(1, n_sweeps):
-            sweep_block(Wt, gradient, constant, ordered, 0, 0.0)
+            sweep_block(Wt, gradient, constant, ordered, 0)
         if extrapolation > 0:
             extrapolate_block(Wt, before, gradient, constant, ordered, W.dtype.type(extrapolation))
         for r in range(n):
@@ -195,13 +196,11 @@ def row_pass_csr(W, indptr, indices, data, Ht, gram, l1, order, bounds, sweeps=(
 def update(W, gram, cross, l1, order, sweeps=(1, 0.0)):
     """Chunks of rows in parallel, each with a violation of its own."""
     bounds = bounds_of(W)
-    violations, total = np.empty(len(bounds) - 1), 0.0
+    violations = np.empty(len(bounds) - 1)
     for c in prange(len(bounds) - 1):
         start, stop = bounds[c], bounds[c + 1]
         violations[c] = sweep(W[start:stop], gram, cross[start:stop:1], l1, order, sweeps)
-    for c in range(len(violations)):
-        total += violations[c]
-    return total
+    return total_of(violations)
 
 
 def gram(Ht, l2):

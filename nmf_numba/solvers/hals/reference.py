@@ -13,7 +13,8 @@ than before them:
 The row pass updates W by (1) and (2) and, at once, adds up what H needs: X'W and W'W. These are H's own cross and gram
 (before the penalties), so `update` with them updates H too. Here Ht is H transposed, (n_features, n_components).
 
-Sources: Cichocki and Phan (2009), Fast HALS; Gillis and Glineur (2012), several sweeps. Derivation: notes.md.
+Sources: Cichocki and Phan (2009), Fast HALS; Gillis and Glineur (2012), several sweeps. Derivation: notes.md beside
+this file, where (1) is (5), (2) is (9), and (3) is in "Missing entries".
 """
 
 from itertools import pairwise

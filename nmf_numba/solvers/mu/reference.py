@@ -16,7 +16,8 @@ r = new W / W of each entry,
     denominator r^a + l1 r^b + l2 W r^(b+1) = numerator,                                            (4)
     (a, b) = (2-beta, 2-beta) for beta < 1,  (1, 2-beta) for 1 <= beta <= 2,  (beta-1, 0) for beta > 2
 
-Source: Fevotte and Idier (2011); for beta = 2 and 1, Lee and Seung (2001). Derivation: notes.md beside this file.
+Source: Fevotte and Idier (2011); for beta = 2 and 1, Lee and Seung (2001). Derivation: notes.md beside this file, where
+(1) and (3) are (7), (2) is (6) and (4) is (9).
 """
 
 from itertools import pairwise
@@ -76,7 +77,7 @@ def row_pass_dense(W, X, Ht, denominator, loss, penalties, update_H, bounds):
     W : (n_rows, n_components), changed in place, non-negative
     X : (n_rows, n_features)
     Ht : (n_features, n_components)
-    denominator : for beta = 2 and 1 what `common` returns; else it is not used
+    denominator : for beta = 2 and 1 what `common` of gradient/reference.py returns; else it is not used
     loss : beta, and the floor of WH
     penalties : l1 and l2 of W
     update_H : False: H stays, and the sums are zero

@@ -27,7 +27,7 @@ class MultiplicativeState(State):
     numerator : ndarray, shape (n_samples, n_components), or None
         X H', for the Frobenius loss.
     common : ndarray, or None
-        What `common` of reference.py returns.
+        What `common` of gradient/reference.py returns.
     before : tuple of ndarray, or None
         With extrapolation: W and Ht before the last iteration.
     momentum : float
