@@ -24,21 +24,31 @@ def common(Ht, beta):
     return gram_matrix(Ht) if beta == 2 else Ht.sum(axis=0, keepdims=True)
 
 
+@kernel
+def kept_transposed(Ht):
+    """Return H, C-contiguous, or without rows and columns if it is large: `tile_of` then transposes it bit by bit."""
+    return transposed(Ht if Ht.size < KEPT else Ht[:0])
+
+
+@kernel
+def tile_of(H, Ht, left):
+    """Return TILE columns of H from `left` on, given H as `kept_transposed` returns it."""
+    return H[:, left : left + TILE] if H.size > 0 else transposed(Ht[left : left + TILE])
+
+
 @parallel
 def denominators(W, Ht, loss):
     """Chunks of rows in parallel, a block at a time, and of its WH a tile of columns at a time."""
     (n_rows, k), n_features = W.shape, len(Ht)
-    result, width, n_chunks = np.empty((n_rows, k), W.dtype), min(TILE, n_features), CHUNKS
-    H = transposed(Ht if Ht.size < KEPT else Ht[:0])
+    result, H, n_chunks = np.empty((n_rows, k), W.dtype), kept_transposed(Ht), CHUNKS
     for c in prange(n_chunks):
-        P, Q = np.empty(BLOCK * width, W.dtype), np.empty(BLOCK * width, W.dtype)
+        buffers = np.empty((2, BLOCK * min(TILE, n_features)), W.dtype)
         for start in range(c * n_rows // n_chunks, (c + 1) * n_rows // n_chunks, BLOCK):
             stop = min(start + BLOCK, (c + 1) * n_rows // n_chunks)
-            for left in range(0, n_features, width):
-                h = Ht[left : left + width]
-                p, q = P[: (stop - start) * len(h)], Q[: (stop - start) * len(h)]
-                tile = H[:, left : left + len(h)] if H.size > 0 else transposed(h)
-                product(q.reshape(stop - start, -1), W[start:stop], tile, False)
+            for left in range(0, n_features, TILE):
+                h = Ht[left : left + TILE]
+                p, q = buffers[0, : (stop - start) * len(h)], buffers[1, : (stop - start) * len(h)]
+                product(q.reshape(stop - start, -1), W[start:stop], tile_of(H, Ht, left), False)
                 denominator_weights(p, q, loss)
                 product(result[start:stop], p.reshape(stop - start, -1), h, left > 0)
     return result
@@ -78,18 +88,17 @@ def numerators_dense(X, W, Ht, loss, bounds):
     """Chunks of rows in parallel, a block at a time, and of its WH a tile of columns at a time."""
     n_chunks, k, n_features = len(bounds) - 1, W.shape[1], len(Ht)
     numerator_W, numerator_H = np.empty((len(W), k), W.dtype), np.empty((n_chunks, k, n_features), W.dtype)
-    H, width = transposed(Ht if Ht.size < KEPT else Ht[:0]), min(TILE, n_features)
+    H = kept_transposed(Ht)
     for c in prange(n_chunks):
         fill(numerator_H[c], 0)
-        buffers = np.empty((2, BLOCK * width), W.dtype)
+        buffers = np.empty((2, BLOCK * min(TILE, n_features)), W.dtype)
         for start in range(bounds[c], bounds[c + 1], BLOCK):
             stop = min(start + BLOCK, bounds[c + 1])
-            for left in range(0, n_features, width):
-                h, x = Ht[left : left + width], X[start:stop, left : left + width]
+            for left in range(0, n_features, TILE):
+                h, x = Ht[left : left + TILE], X[start:stop, left : left + TILE]
                 n = (stop - start) * len(h)
                 P, Q = buffers[0, :n].reshape(-1, len(h)), buffers[1, :n].reshape(-1, len(h))
-                tile = H[:, left : left + len(h)] if H.size > 0 else transposed(h)  # H is empty if large
-                product(Q, W[start:stop], tile, False)
+                product(Q, W[start:stop], tile_of(H, Ht, left), False)
                 for i in range(stop - start):
                     weights(P[i], Q[i], x[i], loss)
                 product(numerator_W[start:stop], P, h, left > 0)

@@ -13,8 +13,8 @@ from nmf_numba.compiled.chunks import empty_sums, fill
 from nmf_numba.compiled.elementary import power, split
 from nmf_numba.compiled.jit import kernel, parallel
 from nmf_numba.compiled.linear_algebra import product
-from nmf_numba.gradient.kernels import BLOCK, KEPT, TILE, add_stored
-from nmf_numba.losses.kernels import FLOOR, transposed, weights
+from nmf_numba.gradient.kernels import BLOCK, TILE, add_stored, kept_transposed, tile_of
+from nmf_numba.losses.kernels import FLOOR, weights
 
 
 @kernel
@@ -74,19 +74,37 @@ def update(W, numerator, denominator, penalties, beta, least, observed=False):
 @kernel
 def weight_tile(P, Q, x, left, loss):
     """Turn a tile Q of WH and the columns of x from `left` on into weights: P of numerators, Q of denominators."""
-    n_lines = 1 if Q.shape[1] == x.shape[1] else len(x)  # whole rows are one long line
-    p, q, x_lines = P.reshape(n_lines, -1), Q.reshape(n_lines, -1), x.reshape(n_lines, -1)
-    for i in range(n_lines):
-        weights(p[i], q[i], x_lines[i, left : left + p.shape[1]], loss)
+    if P.shape[1] == x.shape[1]:  # whole rows are one long line
+        weights(P.reshape(-1), Q.reshape(-1), x.reshape(-1), loss)
+    else:
+        for i in range(len(x)):
+            weights(P[i], Q[i], x[i, left : left + P.shape[1]], loss)
 
 
 @kernel
-def add_tile(sums, sums_H, rows, tile, h, left, is_for_H):
+def add_tile(sums, rows, tile, h, left, is_for_H):
     """Add tile Ht to the sums of rows of W, which begin at the first tile, or W' tile to those of H."""
     if is_for_H:
-        product(sums_H[:, left : left + len(h)], rows.T, tile, True)
+        product(sums[:, left : left + len(h)], rows.T, tile, True)
     else:
         product(sums, tile, h, left > 0)
+
+
+@kernel
+def add_parts(num, den, rows, x, Ht, H, buffers, loss, is_for_H):
+    """Set num and den to (2) of a block of rows, or with is_for_H add its share to H's; den only if it needs WH."""
+    n, beta = len(rows), loss[0]
+    for left in range(0, len(Ht), TILE):
+        h = Ht[left : left + TILE]
+        if beta == 2:  # the weights are X and WH, and WH is not needed: H H' serves instead
+            add_tile(num, rows, x[:, left : left + TILE], h, left, is_for_H)
+            continue
+        P, Q = buffers[0, : n * len(h)].reshape(n, -1), buffers[1, : n * len(h)].reshape(n, -1)
+        product(Q, rows, tile_of(H, Ht, left), False)
+        weight_tile(P, Q, x, left, loss)
+        add_tile(num, rows, P, h, left, is_for_H)
+        if beta != 1:
+            add_tile(den, rows, Q, h, left, is_for_H)
 
 
 @parallel
@@ -96,33 +114,20 @@ def row_pass_dense(W, X, Ht, denominator, loss, penalties, update_H, bounds):
     general = beta != 1 and beta != 2
     numerator_H = np.empty((n_chunks, k, n_features), W.dtype)
     denominator_H = np.empty((n_chunks, k, n_features if general else k if beta == 2 else 0), W.dtype)
-    H, width = transposed(Ht if beta != 2 and Ht.size < KEPT else Ht[:0]), min(TILE, n_features)
-    least = least_entry(loss, W)
+    H, least = kept_transposed(Ht if beta != 2 else Ht[:0]), least_entry(loss, W)
     for c in prange(n_chunks):
         fill(numerator_H[c], 0)
         fill(denominator_H[c], 0)
-        buffers, sums = np.empty((2, BLOCK * width), W.dtype), np.empty((2, BLOCK, k), W.dtype)
+        buffers, sums = np.empty((2, BLOCK * min(TILE, n_features)), W.dtype), np.empty((2, BLOCK, k), W.dtype)
         for start in range(bounds[c], bounds[c + 1], BLOCK):
             stop = min(start + BLOCK, bounds[c + 1])
-            rows, x, n = W[start:stop], X[start:stop], stop - start
-            num, den = sums[0, :n], sums[1, :n]
-            for is_for_H in range(1 + update_H):  # 0: W; then 1: with its new rows H, while X's are in cache
-                for left in range(0, n_features, width):
-                    h = Ht[left : left + width]
-                    if beta == 2:  # the weights are X and WH, and WH is not needed: H H' serves instead
-                        add_tile(num, numerator_H[c], rows, x[:, left : left + len(h)], h, left, is_for_H)
-                    else:
-                        P = buffers[0, : n * len(h)].reshape(n, len(h))
-                        Q = buffers[1, : n * len(h)].reshape(n, len(h))
-                        tile = H[:, left : left + len(h)] if H.size > 0 else transposed(h)  # H is empty if large
-                        product(Q, rows, tile, False)
-                        weight_tile(P, Q, x, left, loss)
-                        add_tile(num, numerator_H[c], rows, P, h, left, is_for_H)
-                        if general:
-                            add_tile(den, denominator_H[c], rows, Q, h, left, is_for_H)
-                if not is_for_H:
-                    update(rows, num, den if general else denominator, penalties, beta, least)
-                elif beta == 2:
+            rows, x = W[start:stop], X[start:stop]
+            num, den = sums[0, : len(rows)], sums[1, : len(rows)]
+            add_parts(num, den, rows, x, Ht, H, buffers, loss, False)
+            update(rows, num, den if general else denominator, penalties, beta, least)  # (1)
+            if update_H:  # with the new rows, while X's are in cache
+                add_parts(numerator_H[c], denominator_H[c], rows, x, Ht, H, buffers, loss, True)
+                if beta == 2:
                     product(denominator_H[c], rows.T, rows, True)
     return numerator_H, denominator_H
 
@@ -142,11 +147,10 @@ def row_pass_csr(W, indptr, indices, data, Ht, denominator, loss, penalties, upd
             stop = min(start + BLOCK, bounds[c + 1])
             rows, ends = W[start:stop], indptr[start : stop + 1]
             fill(num, 0)
-            for is_for_H in range(1 + update_H):  # 0: W; then 1: with its new rows H
-                sums = numerator_H[c] if is_for_H else num
-                add_stored(sums, rows, ends, indices, data, Ht, loss, is_for_H)
-                if not is_for_H:
-                    update(rows, num, denominator[start:stop] if given else denominator, penalties, beta, least)
-                elif beta == 2:
+            add_stored(num, rows, ends, indices, data, Ht, loss, False)
+            update(rows, num, denominator[start:stop] if given else denominator, penalties, beta, least)  # (1)
+            if update_H:  # with the new rows
+                add_stored(numerator_H[c], rows, ends, indices, data, Ht, loss, True)
+                if beta == 2:
                     product(denominator_H[c], rows.T, rows, True)
     return numerator_H, denominator_H
