@@ -60,13 +60,14 @@ def first_slopes(slopes, W, gram, cross, l1):
 
 @kernel
 def set_cut(new, old, slope, step):
-    """`cut` of reference.py for one row: new <- old - step slope, or 0."""
+    """`cut` of reference.py for some rows: new <- old - step slope, or 0."""
     least = new.dtype.type(
         2.0**-970 if new.itemsize == 8 else 2.0**-103
     )  # of normal numbers, divided by their rounding
-    for t in range(len(new)):
-        value = old[t] - step * slope[t]
-        new[t] = value if value > least else 0
+    for i in range(len(new)):
+        for t in range(new.shape[1]):
+            value = old[i, t] - step * slope[i, t]
+            new[i, t] = value if value > least else 0
 
 
 @kernel
@@ -84,8 +85,7 @@ def take_steps(W, gram, cross, l1, n_steps, step):
             for t in range(k):
                 ys[i, t], slopes_y[i, t] = rows[i, t], slopes[i, t]
         for _ in range(n_steps):
-            for i in range(n):
-                set_cut(news[i], ys[i], slopes_y[i], step)  # (1)
+            set_cut(news[:n], ys[:n], slopes_y[:n], step)  # (1)
             product(slopes_new[:n], news[:n], gram, False)
             for i in range(n):
                 w, new, y, slope, slope_new = rows[i], news[i], ys[i], slopes[i], slopes_new[i]
@@ -95,7 +95,7 @@ def take_steps(W, gram, cross, l1, n_steps, step):
                     change += (new[t] - w[t]) * (slope_new[t] + slope[t])
                 if change > 0:  # it would rise: start anew
                     a[i] = 1
-                    set_cut(new, w, slope, step)
+                    set_cut(news[i : i + 1], rows[i : i + 1], slopes[i : i + 1], step)
                     set_slope(slope_new, new, gram, x[i], l1)
                 a_new = (1 + np.sqrt(1 + 4 * a[i] * a[i])) / 2
                 ahead, a[i] = W.dtype.type((a[i] - 1) / a_new), a_new

@@ -122,13 +122,14 @@ def visit_observed_row(w, columns, x, m, y, Ht, H, fixed, penalties, method):
         m[j] = m[j] if beta == 1 else np.sqrt(m[j])
         x[j] *= m[j]
     for t in range(len(w)):
-        stays = len(fixed) > 0 and fixed[t]
-        for j in range(len(x)):
-            weighted = m[j] * H[t, j]
-            used[t] += 0 if stays else weighted
-            H[t, j] = H[t, j] if beta == 1 else weighted
+        if len(fixed) == 0 or not fixed[t]:
+            for j in range(len(x)):
+                used[t] += m[j] * H[t, j]
     if beta == 1:
         return visit_row(w, x, H, y, used, penalties, method)
+    for t in range(len(w)):
+        for j in range(len(x)):
+            H[t, j] *= m[j]
     return visit_row_of_squares(w, x, H, y, used, penalties, method)
 
 

@@ -74,11 +74,10 @@ def update(W, numerator, denominator, penalties, beta, least, observed=False):
 @kernel
 def weight_tile(P, Q, x, left, loss):
     """Turn a tile Q of WH and the columns of x from `left` on into weights: P of numerators, Q of denominators."""
-    if P.shape[1] == x.shape[1]:  # whole rows are one long line
-        weights(P.reshape(-1), Q.reshape(-1), x.reshape(-1), loss)
-    else:
-        for i in range(len(x)):
-            weights(P[i], Q[i], x[i, left : left + P.shape[1]], loss)
+    n_lines = 1 if P.shape[1] == x.shape[1] else len(x)  # whole rows are one long line
+    p, q, x_lines = P.reshape(n_lines, -1), Q.reshape(n_lines, -1), x.reshape(n_lines, -1)
+    for i in range(n_lines):
+        weights(p[i], q[i], x_lines[i, left : left + p.shape[1]], loss)
 
 
 @kernel
@@ -123,11 +122,12 @@ def row_pass_dense(W, X, Ht, denominator, loss, penalties, update_H, bounds):
             stop = min(start + BLOCK, bounds[c + 1])
             rows, x = W[start:stop], X[start:stop]
             num, den = sums[0, : len(rows)], sums[1, : len(rows)]
-            add_parts(num, den, rows, x, Ht, H, buffers, loss, False)
-            update(rows, num, den if general else denominator, penalties, beta, least)  # (1)
-            if update_H:  # with the new rows, while X's are in cache
-                add_parts(numerator_H[c], denominator_H[c], rows, x, Ht, H, buffers, loss, True)
-                if beta == 2:
+            for is_for_H in range(1 + update_H):  # 0: W; then 1: with its new rows H, while X's are in cache
+                parts = (numerator_H[c], denominator_H[c]) if is_for_H else (num, den)
+                add_parts(*parts, rows, x, Ht, H, buffers, loss, is_for_H)
+                if not is_for_H:
+                    update(rows, num, den if general else denominator, penalties, beta, least)  # (1)
+                elif beta == 2:
                     product(denominator_H[c], rows.T, rows, True)
     return numerator_H, denominator_H
 
@@ -147,10 +147,10 @@ def row_pass_csr(W, indptr, indices, data, Ht, denominator, loss, penalties, upd
             stop = min(start + BLOCK, bounds[c + 1])
             rows, ends = W[start:stop], indptr[start : stop + 1]
             fill(num, 0)
-            add_stored(num, rows, ends, indices, data, Ht, loss, False)
-            update(rows, num, denominator[start:stop] if given else denominator, penalties, beta, least)  # (1)
-            if update_H:  # with the new rows
-                add_stored(numerator_H[c], rows, ends, indices, data, Ht, loss, True)
-                if beta == 2:
+            for is_for_H in range(1 + update_H):  # 0: W; then 1: with its new rows H
+                add_stored(numerator_H[c] if is_for_H else num, rows, ends, indices, data, Ht, loss, is_for_H)
+                if not is_for_H:
+                    update(rows, num, denominator[start:stop] if given else denominator, penalties, beta, least)  # (1)
+                elif beta == 2:
                     product(denominator_H[c], rows.T, rows, True)
     return numerator_H, denominator_H
