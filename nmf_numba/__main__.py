@@ -102,7 +102,7 @@ def run_fit(arguments: argparse.Namespace) -> None:
         parameters["random_state"] = int(np.random.default_rng().integers(2**32))
     start = {name: read_factor(options[name], name, dtype) for name in ("W", "H")}
     files = {f"{name}_file": options[name] for name in start}
-    start["weights"] = read_weights(arguments)
+    start["weights"] = read_weights(arguments, data)
     result = fit(arguments, data, parameters, start, files)
     if arguments.out is not None:
         result.save(arguments.out, overwrite=arguments.overwrite)
@@ -135,7 +135,7 @@ def run_transform(arguments: argparse.Namespace) -> None:
         raise ValueError(f"{arguments.input} has {data.X.shape[1]} columns, but the model has {H.shape[1]} features.")
     if names is not None and data.column_names is None:
         say_warning(f"{arguments.input} has no names of columns: they are taken in the model's order.")
-    start = {"W": None, "H": H.astype(dtype, copy=False), "weights": read_weights(arguments)}
+    start = {"W": None, "H": H.astype(dtype, copy=False), "weights": read_weights(arguments, data)}
     result = fit(arguments, data, parameters, start, {"H_file": arguments.model})
     out = Path(arguments.out)
     if out.suffix == ".npz":
@@ -171,9 +171,22 @@ def fit(
     )
 
 
-def read_weights(arguments: argparse.Namespace) -> Any:
-    """Return the matrix of --weights, dense or sparse, or None."""
-    return None if arguments.weights is None else read_input(arguments.weights, "weights").X
+def read_weights(arguments: argparse.Namespace, data: Input) -> Any:
+    """Return the matrix of --weights, dense or sparse, or None; a table is read as the input is."""
+    if arguments.weights is None:
+        return None
+    is_table = frames.ending(arguments.weights) in frames.SUFFIXES
+    options = dataclasses.replace(table_options(arguments), has_missing=False) if is_table else None
+    weights = read_input(arguments.weights, "weights", options)
+    for what in ("row", "column"):
+        names, own = (getattr(of, f"{what}_names") for of in (data, weights))
+        if names is not None and own is not None and len(names) == len(own) and names != own:
+            at = next(number for number, pair in enumerate(zip(own, names, strict=True)) if pair[0] != pair[1])
+            raise ValueError(
+                f"{arguments.weights} is not named as {arguments.input} is: its {what} {at + 1} is {own[at]!r}, and "
+                f"{names[at]!r} there. Bring it into the same order."
+            )
+    return weights.X
 
 
 def write_factors(result: nmf_numba.Factorization, paths: dict[str, str], *, overwrite: bool) -> None:
@@ -277,7 +290,7 @@ def run_compare(arguments: argparse.Namespace) -> None:
     check_output_path(arguments, str(figure), "--figure", FIGURES)
     data, dtype = read_data(arguments)
     start = {name: read_factor(getattr(arguments, name), name, dtype) for name in ("W", "H")}
-    start["weights"] = read_weights(arguments)
+    start["weights"] = read_weights(arguments, data)
     parameters = {name: getattr(arguments, name) for name in SHARED}
     comparison = nmf_numba.compare(data.X, **start, **parameters, solvers=solvers, engines=engines)
     print(comparison.table())

@@ -18,6 +18,7 @@ from nmf_numba import containers, validation
 from nmf_numba.gradient.residual import kkt_residual
 from nmf_numba.initialization import make_start
 from nmf_numba.losses.objective import Objective, evaluate
+from nmf_numba.names import refuse_other_factors
 from nmf_numba.observations import Missing, check_entries, check_fixed, check_given, observe, with_scaled_rows
 from nmf_numba.options import DEFAULT, Options
 from nmf_numba.problem import CHUNK_WORK, Float, Problem
@@ -187,7 +188,8 @@ class Run:
             return
         several, n_features = len(problem.bounds(k)) > 2, min(len(self.Ht), WARM_UP_ROWS)
         types = problem.layout, problem.X.dtype, problem.arrays[0].dtype, problem.beta, problem.update_H
-        kind = (repr(self.solver), *types, several, n_features == WARM_UP_ROWS)
+        counted = problem.missing, problem.weights is None, problem.fixed_W is None, problem.fixed_H is None
+        kind = (repr(self.solver), *types, *counted, several, n_features == WARM_UP_ROWS)
         if kind in _compiled:
             return
         tiny = problem.tiny(n_features)
@@ -293,6 +295,7 @@ def _say_that_it_compiles() -> None:
 def prepare(X: Any, options: Options) -> Run:
     """Check every argument, and make the problem, its solver and its start."""
     names = containers.column_names(X)
+    refuse_other_factors(X, options.W, options.H)
     given, options = options, options.checked()
     beta = options.beta_loss
     alphas = options.alpha_W, options.alpha_H, options.l1_ratio
@@ -353,6 +356,8 @@ def _with_fixed(problem: Problem, options: Options) -> tuple[Problem, Options]:
         return problem, options
     if options.fixed_H is not None and not options.update_H:
         raise ValueError("update_H=False keeps all of H already: leave fixed_H out.")
+    if options.resume is not None:
+        options = dataclasses.replace(options, W=options.resume.W, H=options.resume.H)
     for name in ("W", "H"):
         if getattr(options, f"fixed_{name}") is not None and getattr(options, name) is None:
             raise ValueError(f"fixed_{name} needs {name}, which has the entries that stay.")

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nmf_numba import containers, validation
+from nmf_numba.names import refuse_other_names
 from nmf_numba.problem import Float, Matrix, Problem
 
 Missing = Literal["nan", "not stored"]
 SHOWN = 5  # rows or columns that a warning names
+MOST_SCALE = 2.0**60  # of rows that have weights
 
 
 def observe(X: Any, missing: object, weights: Any) -> dict[str, Any]:
@@ -20,6 +22,7 @@ def observe(X: Any, missing: object, weights: Any) -> dict[str, Any]:
     if missing is not None:
         validation.check_choice("missing", missing, get_args(Missing), also=" or None")
     _check_layout(X, missing)
+    refuse_other_names(X, "weights", weights, (0, 1))
     X = validation.check_X(X, has_missing=missing == "nan")
     if weights is None:
         return {"X": X, "missing": missing is not None, "weights": None}
@@ -45,6 +48,11 @@ def _check_layout(X: Any, missing: object) -> None:
         raise ValueError(
             "missing = 'nan' is for a dense X. Found a sparse one: use missing='not stored' if what it does not store "
             "is missing, or X.toarray()."
+        )
+    if missing == "not stored" and is_sparse and getattr(X, "format", None) == "dia":
+        raise ValueError(
+            "missing = 'not stored' is not for a DIA matrix, which stores whole diagonals and does not say which of "
+            "their zeros were measured. Pass a COO or CSR matrix that stores what is known."
         )
     if missing == "not stored" and not is_sparse:
         raise ValueError(
@@ -106,7 +114,16 @@ def with_scaled_rows(problem: Problem) -> Problem:
             "weights of rows, for a sparse X whose zeros count, need beta_loss > 0 and alpha_W = 0. Found "
             f"{'a penalty on W' if has_penalty else f'beta_loss = {problem.beta}'}. Pass X.toarray() for that."
         )
-    return problem.with_scaled_rows()
+    scaled = problem.with_scaled_rows()
+    scale = np.array(scaled.row_scale)
+    scale = scale[scale > 0]
+    if scale.min() < 1 / MOST_SCALE or scale.max() > MOST_SCALE:
+        raise ValueError(
+            "weights m of rows, for a sparse X whose zeros count, multiply its rows by m^(1/beta), which must be from "
+            f"{1 / MOST_SCALE:.0e} to {MOST_SCALE:.0e}. Found {scale.min():.0e} to {scale.max():.0e}, for beta_loss = "
+            f"{problem.beta:g}. Pass weights nearer to 1, or X.toarray()."
+        )
+    return scaled
 
 
 def _at_stored(X: Any, weights: Float) -> tuple[Any, Float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 import os
 from collections.abc import Mapping
 from html import escape
@@ -17,7 +18,7 @@ from nmf_numba.gradient.residual import kkt_residual
 from nmf_numba.loop import Run, Step, prepare
 from nmf_numba.losses.objective import Objective, evaluate
 from nmf_numba.model import read, write
-from nmf_numba.names import in_order_of, names_of, positions
+from nmf_numba.names import in_order_of, names_of, positions, positions_in
 from nmf_numba.options import Options
 from nmf_numba.problem import Float, Problem
 from nmf_numba.solvers.solver import Solver, State
@@ -201,7 +202,7 @@ class Factorization:
         UserWarning
             X has more columns than the fit knows; they are left out.
         """
-        X = in_order_of(self.column_names, X)
+        X = in_order_of(self.column_names, self.H.shape[1], X)
         changed = {"tol": tol, "max_iter": max_iter, "n_threads": n_threads}
         parameters = self.parameters | {name: value for name, value in changed.items() if value is not None}
         if self._solver is not None:
@@ -250,25 +251,30 @@ class Factorization:
         Parameters
         ----------
         X : array-like, shape (n_samples, n_features)
-            What was fitted, with missing='nan'.
+            What was fitted, with missing='nan'. If it and the X of the fit are data frames, rows and columns may be in
+            another order: they are matched by name.
 
         Returns
         -------
         ndarray, shape (n_samples, n_features)
+            In the order of X.
 
         Raises
         ------
         ValueError
-            X is sparse, has another shape, or is refused as by `fit`.
+            X is sparse, has another shape or lacks names of the fit, or is refused as by `fit`.
         """
-        X = in_order_of(self.column_names, X)
         if sparse.issparse(X):
             raise ValueError("X must be dense. Of a sparse X use predict(rows, columns), or W @ H for all entries.")
         filled = np.array(validation.check_X(X, has_missing=True))
         if filled.shape != (len(self.W), self.H.shape[1]):
             raise ValueError(f"X must have the shape of the fit, {len(self.W), self.H.shape[1]}. Found {filled.shape}.")
+        of_fit = []  # for each row and each column of X, which one of the fit it is
+        for axis, known in enumerate((self.row_names, self.column_names)):
+            found = positions_in(X, axis, known, filled.shape[axis])
+            of_fit.append(np.arange(filled.shape[axis]) if found is None else np.argsort(found))
         rows, columns = np.nonzero(np.isnan(filled))
-        filled[rows, columns] = self.predict(rows, columns)
+        filled[rows, columns] = self.predict(of_fit[0][rows], of_fit[1][columns])
         return filled
 
     def top_features(self, n: int = 10) -> list[list[tuple[Any, float]]]:
@@ -363,6 +369,14 @@ class Factorization:
             raise ValueError(
                 f"resume comes from a fit of an X of shape {shape}, {self.W.dtype}. Found {X.shape}, {X.dtype}."
             )
+        if isinstance(options.n_components, numbers.Integral) and options.n_components != len(self.H):
+            raise ValueError(
+                f"resume comes from a fit with n_components={len(self.H)}. Found n_components={options.n_components}."
+            )
+        for name in ("fixed_W", "fixed_H"):
+            before, now = (getattr(of, name) for of in (self._problem, problem))
+            if (before is None) != (now is None) or (now is not None and (before != now).any()):
+                raise ValueError(f"resume comes from a fit with another {name}. Pass the same one again.")
         state = self._state.copy()
         if (problem.outside(state.W, self.W) != self.W).any():  # somebody has changed it
             state.W[:] = problem.inside(self.W)

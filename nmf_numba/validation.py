@@ -348,21 +348,29 @@ def _check_shape(shape: tuple[int, ...], name: str) -> None:
         raise ValueError(f"{name} has no {columns}: its shape is {shape}. At least one column is needed.")
 
 
-def _refuse_not_finite(found: str, place: str, name: str) -> NoReturn:
+def _refuse_not_finite(found: str, place: str, name: str, *, is_sparse: bool = False) -> NoReturn:
     """Say where an entry is not finite, and what to do about it."""
+    leave_out = ""
+    if (name, found) == ("X", "NaN"):
+        leave_out = (
+            " Or do not store it, and pass missing='not stored' if what X does not store is missing."
+            if is_sparse
+            else " Or pass missing='nan' to leave NaN out of the fit, as nmf_numba.fit and NMF do."
+        )
     raise ValueError(
         f"{name} contains {found}: {place}. All entries must be finite: fill in what is missing first (impute), or "
-        "drop its row or column."
-        + (
-            " Or pass missing='nan' to leave NaN out of the fit, as nmf_numba.fit and NMF do."
-            if (name, found) == ("X", "NaN")
-            else ""
-        )
+        f"drop its row or column.{leave_out}"
     )
 
 
 def _check_values(
-    values: Float, name: str, place: Any, columns: list[str] | None = None, *, has_missing: bool = False
+    values: Float,
+    name: str,
+    place: Any,
+    columns: list[str] | None = None,
+    *,
+    has_missing: bool = False,
+    is_sparse: bool = False,
 ) -> float:
     """Check that all values are finite and non-negative without a copy of them; return the largest.
 
@@ -383,7 +391,8 @@ def _check_values(
         at = int(next(found[0] for found in places if len(found)))
         row, column = place(at)
         found = "NaN" if np.isnan(low) else "infinity"
-        _refuse_not_finite(found, f"{containers.place_of(row, column, name, columns)} = {flat[at]}", name)
+        where = f"{containers.place_of(row, column, name, columns)} = {flat[at]}"
+        _refuse_not_finite(found, where, name, is_sparse=is_sparse)
     if low < 0:
         row, column = place(int((np.nanargmin if has_missing else np.argmin)(values)))
         raise ValueError(
@@ -425,7 +434,7 @@ def check_X(X: Any, name: str = "X", *, has_missing: bool = False) -> Matrix:
     def place(flat: int) -> tuple[int, int]:
         return int(np.searchsorted(csr.indptr, flat, side="right")) - 1, int(csr.indices[flat])
 
-    _check_values(csr.data, name, place, columns)
+    _check_values(csr.data, name, place, columns, is_sparse=True)
     csr.data, csr.indices, csr.indptr = _read_only(csr.data), _read_only(csr.indices), _read_only(csr.indptr)
     return csr
 

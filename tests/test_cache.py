@@ -159,6 +159,12 @@ for name, solver in SOLVERS.items():
             except ValueError:
                 continue
             print(*sorted(f"{name}, {beta}: {where}.{what}" for where, what, _ in compiled() - known[-1]), end="")
+            if layout is np.asarray and name in ("mu", "ehals"):  # after a fit of all entries, whose kernels are others
+                try:
+                    fit(X, 8, solver=name, beta_loss=beta, missing="nan", max_iter=1, tol=0)
+                except ValueError:
+                    continue
+                print(*sorted(f"{name}, nan: {where}.{what}" for where, what, _ in compiled() - known[-1]), end="")
 """
 
 

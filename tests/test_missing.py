@@ -510,6 +510,34 @@ def test_compare_and_initialize_take_weights_of_sparse_rows() -> None:
     np.testing.assert_allclose(comparison.results["cd, numba"].W, expected.W, rtol=1e-10)
 
 
+@pytest.mark.parametrize("more", [{"fixed_H": [0]}, {"fixed_W": [1], "weights": np.arange(1.0, 41)}])
+def test_a_fit_with_parts_that_stay_goes_on(more: dict[str, Any]) -> None:
+    (W, H), same = BEGIN, {"solver": "ehals", "tol": 0} | more
+    X, start = COUNTS.toarray(), {"W": W, "H": H, "init": "custom"}
+    half, whole = (fit(X, 4, **start, max_iter=n_iter, **same) for n_iter in (5, 10))
+    found = fit(X, 4, resume=half, max_iter=5, **same)
+    np.testing.assert_array_equal(found.W, whole.W)
+    np.testing.assert_array_equal(found.H, whole.H)
+    name = next(iter(more))
+    for other in ({}, {name: [3]}):
+        with pytest.raises(ValueError, match=f"resume comes from a fit with another {name}. Pass the same one again"):
+            fit(X, 4, resume=half, **{"solver": "ehals", "weights": more.get("weights")} | other)
+    with pytest.raises(ValueError, match=r"resume comes from a fit with n_components=4. Found n_components=3"):
+        fit(X, 3, resume=fit(X, 4, solver="ehals", max_iter=1, tol=0), solver="ehals")
+
+
+def test_what_a_sparse_X_can_not_say_is_refused() -> None:
+    X = COUNTS.copy()
+    X.data[0] = np.nan
+    with pytest.raises(ValueError, match="do not store it, and pass missing='not stored'"):
+        fit(X, 4)
+    with pytest.raises(ValueError, match="not for a DIA matrix"):
+        fit(sparse.dia_array(np.eye(4)), 2, missing="not stored")
+    light = np.where(np.arange(COUNTS.shape[0]) < 5, 1e-3, 1.0)
+    with pytest.raises(ValueError, match=r"must be from 9e-19 to 1e\+18. Found 1e-30 to 1e\+00, for beta_loss = 0.1"):
+        fit(COUNTS, 4, beta_loss=0.1, weights=light)
+
+
 @pytest.mark.parametrize("fresh_restarts", [False, True])
 def test_mini_batches_of_light_rows_have_a_light_floor(fresh_restarts: bool) -> None:
     (W, H), options = BEGIN, {"init": "custom", "beta_loss": 1, "batch_size": 8, "max_iter": 5, "tol": 0}

@@ -79,6 +79,63 @@ def test_transform_matches_columns_by_name(kind: Any) -> None:
         result.transform(pd.concat([frame, frame[["column 3"]]], axis=1))
 
 
+def test_numbers_are_names_where_they_are_not_counted() -> None:
+    counted = pd.DataFrame(make_X())
+    shuffled = counted.iloc[:, ::-1]
+    for X, other in ((shuffled, counted), (counted, shuffled)):
+        result = fit(X, 3, random_state=0, tol=1e-2)
+        np.testing.assert_array_equal(result.transform(other), result.transform(X))
+    assert fit(shuffled, 3, random_state=0, tol=1e-2).column_names == [str(number) for number in range(14, -1, -1)]
+    named = make_frame(make_X())  # and beside names they are none
+    result = fit(named, 3, random_state=0, tol=1e-2)
+    np.testing.assert_array_equal(result.transform(counted), result.transform(named))
+
+
+def test_complete_and_predict_go_by_name() -> None:
+    X = make_X()
+    X[2, 3] = X[5, 0] = np.nan
+    frame = make_frame(X)
+    result = fit(frame, 3, random_state=0, tol=1e-2, missing="nan")
+    shuffled = frame.iloc[::-1, [*range(5, 15), *range(5)]]
+    found = pd.DataFrame(result.complete(shuffled), shuffled.index, shuffled.columns)
+    np.testing.assert_array_equal(found.loc[frame.index, frame.columns], result.complete(frame))
+    assert found.loc["row 2", "column 3"] == result.predict("row 2", "column 3") == result.predict(2, 3)
+    with pytest.raises(ValueError, match="X lacks 1 of the 40 rows of the fit: 'row 0'"):
+        result.complete(frame.rename(index={"row 0": "another"}))
+    assert result.predict([], []).shape == (0,)
+    twice = fit(frame.rename(index={"row 1": "row 0"}), 3, random_state=0, tol=1e-2, missing="nan")
+    with pytest.raises(ValueError, match=r"several rows called 'row 0'\. Pass their positions"):
+        twice.predict("row 0", "column 1")
+
+
+def test_frames_that_are_not_named_as_X_are_refused() -> None:
+    frame = make_frame(make_X())
+    backwards, weights = frame.iloc[:, ::-1], frame * 0 + 1
+    H = pd.DataFrame(np.ones((3, 15)), columns=frame.columns)
+    W = pd.DataFrame(np.ones((40, 3)), index=frame.index)
+    for X, more, message in (
+        (
+            backwards,
+            {"weights": weights},
+            "weights is not named as X is: its column 0 is 'column 0', and 'column 14' in X",
+        ),
+        (frame, {"weights": weights["column 0"].iloc[::-1]}, "weights is not named as X is: its row 0 is 'row 39'"),
+        (
+            frame.reset_index(drop=True),
+            {"weights": pd.Series(1.0, range(39, -1, -1))},
+            "its row 0 is '39', and '0' in X",
+        ),
+        (backwards, {"H": H, "update_H": False}, "H is not named as X is: its column 0"),
+        (frame.iloc[::-1], {"W": W, "H": H.to_numpy(), "init": "custom"}, "W is not named as X is: its row 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fit(X, 3, random_state=0, **more)
+    with pytest.raises(ValueError, match="H is not named as X is"):
+        objective(backwards, W.to_numpy(), H)
+    fit(frame, 3, W=W, H=H, init="custom", weights=weights, max_iter=1, tol=0)
+    fit(frame, 3, weights=np.ones(40), H=pd.DataFrame(np.ones((3, 15))), update_H=False, max_iter=1, tol=0)  # counted
+
+
 @pytest.mark.parametrize("way", ["file", "pickle"])
 def test_there_and_back(way: str, tmp_path: Path) -> None:
     frame = make_frame(make_X())

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nmf_numba import validation
+from nmf_numba.names import refuse_other_factors
 from nmf_numba.observations import Missing, observe, with_scaled_rows
 from nmf_numba.problem import Float, Problem, twin
 from nmf_numba.validation import Engine, Loss, Same
@@ -73,6 +74,7 @@ def _checked(
 ) -> Objective:
     """Evaluate the objective of what a user passed: `name` is beta's there, `counted` are missing and weights."""
     validation.check_choice("engine", engine, validation.ENGINES)
+    refuse_other_factors(X, W, H)
     observed = observe(X, *counted)
     X = observed.pop("X")
     validation.check_zeros(X, beta, name, has_missing=observed["missing"])
