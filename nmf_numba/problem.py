@@ -22,7 +22,7 @@ SUMS_SHARE = {"dense": 256, "csr": 16}  # a chunk's multiply-adds per entry of i
 # All chunks' sums together. What is larger than 32 MB, glibc returns and clears anew in every iteration.
 SUMS_BYTES = {"dense": 22 << 20, "csr": 31 << 20}
 
-FLOOR = 2.0**-23  # of WH: float32's epsilon. For 0 < beta < 1 see `in_its_unit`
+FLOOR = 2.0**-23  # of WH: float32's epsilon; in `fit` times the mean of X, see `in_its_unit`
 TINY = float(np.finfo(np.float64).tiny)
 BLOCK_ENTRIES = 1 << 18  # of X that are looked at together in NumPy
 
@@ -160,13 +160,15 @@ class Problem:
     def in_its_unit(self) -> Problem:
         """Return the problem with a floor of WH that has X's unit, as a share of its mean.
 
-        Only for 0 < beta < 1: there the pull of a zero of X on WH grows without a bound as WH falls, down to the floor,
-        so that where a fit ends would depend on the unit of X.
+        Else where a fit ends would depend on the unit of X: entries of X below the floor would not be fitted; and for
+        0 < beta < 1 the pull of a zero of X on WH grows without a bound as WH falls, down to the floor. Only for these
+        beta a large X raises the floor too: the divergence of a WH far below X stays what it is.
         """
-        if not 0 < self.beta < 1:
+        if self.beta >= 2:  # no logarithm and no negative power
             return self
         with np.errstate(all="ignore"):  # an X whose sum overflows is refused later
-            floor = FLOOR * float(self.mean())
+            mean = float(self.mean())
+        floor = FLOOR * (mean if 0 < self.beta < 1 else min(1.0, mean))
         return dataclasses.replace(self, floor=floor) if 0 < floor < math.inf else self
 
     @property

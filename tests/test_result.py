@@ -192,9 +192,9 @@ def test_a_frobenius_fit_does_not_depend_on_the_unit(init: str, layout: str, sol
 
 @pytest.mark.parametrize("beta", [1, 0, 0.3, 0.5, 0.8, 3])
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("scale", [1e-4, 1e-1, 1e3, 1e6])
+@pytest.mark.parametrize("scale", [1e-10, 1e-4, 1e3, 1e6])
 def test_the_error_of_other_losses_does_not_depend_on_the_unit(scale: float, beta: float, layout: str) -> None:
-    """Nor where X has zeros and 0 < beta < 1: the floor of WH, which decides there, is a share of the mean of X."""
+    """Nor where X has zeros: the floor of WH is a share of the mean of X."""
     X = LAYOUTS[layout](load_digits().X[::18] + (beta <= 0))
     options: dict[str, Any] = {"solver": "mu", "beta_loss": beta, "random_state": 0, "tol": 0, "max_iter": 200}
     plain, scaled = fit(X, 3, **options), fit(X * scale, 3, **options)

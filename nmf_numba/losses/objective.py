@@ -132,8 +132,8 @@ def objective(
     -------
     Objective
         The five terms and their sum, `total`. All are >= 0; the divergence is computed in float64 so that it keeps its
-        digits for close fits. Where it has a logarithm or a negative power of WH, WH is raised to 2**-23 (1.2e-7), for
-        0 < beta < 1 times the mean of X.
+        digits for close fits. Where it has a logarithm or a negative power of WH, WH is raised to 2**-23 (1.2e-7)
+        times the mean of X, or times 1 if that is less and not 0 < beta < 1.
 
     Raises
     ------
