@@ -20,6 +20,18 @@ def test_bpp_solves_each_row_exactly():
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("scale", [1e-2, 1e-6])
+def test_bpp_is_exact_whatever_the_scale_of_a_component(scale, dtype):
+    rng = np.random.default_rng(0)
+    H = rng.random((4, 12))
+    X = rng.random((20, 4)) @ H + 0.02 * rng.random((20, 12))
+    H[1] *= scale
+    W = fit(X.astype(dtype), 4, H=H.astype(dtype), update_H=False, solver="bpp").W.astype(np.float64)
+    best = sum(nnls(H.T, x)[1] ** 2 for x in X)
+    assert ((X - W @ H) ** 2).sum() <= best * (1 + 1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("solver", ["apg", "bpp"])
 def test_gram_without_full_rank(solver, dtype):
     """Equal components and a row of zeros: the objective reaches that of SciPy's least squares."""

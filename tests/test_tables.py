@@ -413,3 +413,21 @@ def test_numbers_that_are_written_are_the_same_when_read() -> None:
 def test_suffixes_are_told_without_gz() -> None:
     assert frames.ending("A.CSV.GZ") == ".csv"
     assert frames.ending("a.b.parquet") == ".parquet"
+
+
+def test_weights_are_read_as_the_input_is(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    lines = ["id;a;b", "x;1,5;2", "y;3;1", "z;2,5;4"]
+    for name, content in {
+        "x.csv": lines,
+        "w.csv": lines,
+        "w2.csv": [lines[0], *lines[:0:-1]],
+        "rows.csv": "123",
+    }.items():
+        (tmp_path / name).write_text("\n".join(content) + "\n")
+    argv = ["fit", str(tmp_path / "x.csv"), "-k", "1", "--sep", ";", "--decimal", ",", "-q", "--weights"]
+    for name in ("w.csv", "rows.csv"):
+        assert main([*argv, str(tmp_path / name)]) == 0
+    capsys.readouterr()
+    message = refusal(capsys, *argv, str(tmp_path / "w2.csv"))
+    assert "w2.csv is not named as" in message
+    assert message.endswith("its row 1 is 'z', and 'x' there. Bring it into the same order.")

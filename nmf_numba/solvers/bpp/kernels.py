@@ -17,10 +17,10 @@ EXCHANGES = 10  # times n_components + 1, at most: rounding can break the rule t
 @kernel
 def ridge(gram, W):
     """In float64."""
-    trace = 0.0
+    r = np.empty(len(gram))
     for t in range(len(gram)):
-        trace += gram[t, t]
-    return RIDGE * (2.0**-52 if W.itemsize == 8 else 2.0**-23) * trace
+        r[t] = RIDGE * (2.0**-52 if W.itemsize == 8 else 2.0**-23) * len(gram) * gram[t, t]
+    return r
 
 
 @kernel
@@ -118,11 +118,11 @@ def solve_rows(W, gram, cross, l1, used, r):
     passive, factored = np.zeros(k, np.bool_), np.zeros(k, np.bool_)
     old, new, target, proximal = np.empty(k), np.empty(k), np.empty(k), np.empty(k)
     for t in range(k):
-        ridged[t, t] += r
+        ridged[t, t] += r[used[t]]
     for i in range(len(W)):
         for t in range(k):
             old[t], target[t] = W[i, used[t]], cross[i, used[t]] - l1
-            passive[t], proximal[t] = old[t] > 0, target[t] + r * old[t]
+            passive[t], proximal[t] = old[t] > 0, target[t] + r[used[t]] * old[t]
         for t in range(k):
             slope = -target[t]
             for u in range(k):

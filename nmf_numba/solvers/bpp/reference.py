@@ -7,19 +7,20 @@ With H fixed, gram = H H' + l2 I and cross = X H'. A row w >= 0 is the best one 
 Guess the passive set; solve slope = 0 for it; exchange the components that break (1); repeat. All of them are exchanged
 while their number falls, and three times more when it does not; then only the last one, which is certain to end.
 
-To gram a ridge r is added, and r times the old row to cross: no gram is singular, and the objective still never rises.
+To the diagonal of gram a ridge r is added, and r times the old row to cross: no gram is singular, and the objective
+still never rises.
 Source: Kim and Park (2011), algorithm 1. Derivation: notes.md beside this file.
 """
 
 import numpy as np
 
-RIDGE = 8  # times the rounding of W's dtype and the trace of gram
+RIDGE = 8  # times the rounding of W's dtype, the number of components and the diagonal of gram
 EXCHANGES = 10  # times n_components + 1, at most: rounding can break the rule that ends
 
 
 def ridge(gram, W):
-    """Return r, small enough to be a matter of rounding."""
-    return RIDGE * float(np.finfo(W.dtype).eps) * float(np.trace(gram.astype(np.float64)))
+    """Return r, (n_components,), small enough to be a matter of rounding for each component, whatever its scale."""
+    return RIDGE * float(np.finfo(W.dtype).eps) * len(gram) * np.diag(gram).astype(np.float64)
 
 
 def solve(passive, gram, target):
@@ -51,8 +52,8 @@ def update(W, gram, cross, l1):
     slope = W @ gram - cross + l1
     violation = np.abs(np.where(W == 0, np.minimum(slope, 0), slope)).sum(dtype=np.float64)
     r, used = ridge(gram, W), np.flatnonzero(np.diag(gram) > 0)
-    exact = gram[np.ix_(used, used)].astype(np.float64)
-    ridged = exact + r * np.eye(len(used))
+    r, exact = r[used], gram[np.ix_(used, used)].astype(np.float64)
+    ridged = exact + np.diag(r)
     for w, x in zip(W, cross, strict=True):
         old, target = w[used].astype(np.float64), x[used].astype(np.float64) - l1
         new = solve(old > 0, ridged, target + r * old)
