@@ -119,7 +119,7 @@ def fit(
         `threadpoolctl.threadpool_limits` say so, and one for a small X.
     resume : Factorization or None, default None
         A result to go on from, with its factors and what its solver keeps: 50 iterations and 50 more are 100. The
-        stopping rule begins anew. X, the solver and its options must be the same.
+        stopping rule begins anew. X, the solver and its options must be the same, and so must what stays.
     stopping : {'kkt', 'scikit-learn'}, default 'kkt'
         'kkt': stop when the relative KKT residual, see `Step.kkt`, is at most tol; looked at after the first iteration
         and then every ten. It depends neither on the start nor on the unit of X. 'scikit-learn': 'cd', 'ahals',
@@ -132,7 +132,7 @@ def fit(
     weights : array-like or SciPy sparse, shape (n_samples, n_features) or (n_samples,), or None, default None
         How much each entry of X counts in D_beta, or each row; >= 0. An entry of weight zero is missing. Sparse
         weights are zero where they store nothing. For a sparse X whose zeros count: sparse, or one for each row, with
-        beta > 0 and alpha_W = 0.
+        beta > 0 and alpha_W = 0. Data frames for weights, W and H must be named as X is, in its order.
     fixed_W, fixed_H : array-like of bool or of int, or None, default None
         What of W or H stays as it is in the W or H that is passed, while the rest starts where `init` says: a mask of
         the factor's shape, or a list of components. With a list, W or H may have these components only. An entry that
