@@ -27,6 +27,7 @@ from nmf_numba.datasets import DATASETS
 from nmf_numba.files import check_output, free_path, write_csv, write_file
 from nmf_numba.frames import Input
 from nmf_numba.inputs import SUFFIXES, check_input, load_input, read_factor, read_input
+from nmf_numba.names import first_other
 from nmf_numba.options import AUTO, DEFAULT, Options
 from nmf_numba.plotting.convergence import X_LABELS, Y_AXES
 from nmf_numba.problem import Problem
@@ -180,11 +181,11 @@ def read_weights(arguments: argparse.Namespace, data: Input) -> Any:
     weights = read_input(arguments.weights, "weights", options)
     for what in ("row", "column"):
         names, own = (getattr(of, f"{what}_names") for of in (data, weights))
-        if names is not None and own is not None and len(names) == len(own) and names != own:
-            at = next(number for number, pair in enumerate(zip(own, names, strict=True)) if pair[0] != pair[1])
+        first = first_other(own, names)
+        if first is not None:
             raise ValueError(
-                f"{arguments.weights} is not named as {arguments.input} is: its {what} {at + 1} is {own[at]!r}, and "
-                f"{names[at]!r} there. Bring it into the same order."
+                f"{arguments.weights} is not named as {arguments.input} is: its {what} {first + 1} is {own[first]!r}, "
+                f"and {names[first]!r} there. Bring it into the same order."
             )
     return weights.X
 

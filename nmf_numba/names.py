@@ -47,6 +47,16 @@ def _are_numbers(own: list[str], other: list[str]) -> bool:
     return (_counted(len(own)) == own or _counted(len(other)) == other) and not set(own) <= set(other)
 
 
+def first_other(own: list[str] | None, names: list[str] | None) -> int | None:
+    """Return where these names first differ; None: nowhere, or they are not to be compared.
+
+    Those of another length are not: they are refused by their shape.
+    """
+    if own is None or names is None or len(own) != len(names) or _are_numbers(own, names):
+        return None
+    return next((number for number, pair in enumerate(zip(own, names, strict=True)) if pair[0] != pair[1]), None)
+
+
 def refuse_other_names(X: Any, argument: str, other: Any, axes: tuple[int | None, int | None]) -> None:
     """Refuse a frame whose rows or columns are not called as those of X, in its order.
 
@@ -54,14 +64,12 @@ def refuse_other_names(X: Any, argument: str, other: Any, axes: tuple[int | None
     """
     for axis_of_X, axis in enumerate(axes):
         names, own = _labels(X, axis_of_X), None if axis is None else _labels(other, axis)
-        if names is None or own is None or names == own or len(names) != len(own) or _are_numbers(own, names):
-            continue  # what has another length is refused by its shape
-        of = next(number for number, pair in enumerate(zip(own, names, strict=True)) if pair[0] != pair[1])
-        what = ("row", "column")[axis or 0]
-        raise ValueError(
-            f"{argument} is not named as X is: its {what} {of} is {own[of]!r}, and {names[of]!r} in X. Bring it into "
-            f"X's order, or pass {argument}.to_numpy() to go by position."
-        )
+        first = first_other(own, names)
+        if own is not None and names is not None and first is not None:
+            raise ValueError(
+                f"{argument} is not named as X is: its {('row', 'column')[axis or 0]} {first} is {own[first]!r}, and "
+                f"{names[first]!r} in X. Bring it into X's order, or pass {argument}.to_numpy() to go by position."
+            )
 
 
 def refuse_other_factors(X: Any, W: Any, H: Any) -> None:

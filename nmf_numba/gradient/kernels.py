@@ -26,7 +26,7 @@ def common(Ht, beta):
 
 @kernel
 def kept_transposed(Ht):
-    """Return H, C-contiguous, or without rows and columns if it is large: `tile_of` then transposes it bit by bit."""
+    """Return H, C-contiguous, or without rows and columns if it is large: `tile_of` then transposes its tiles."""
     return transposed(Ht if Ht.size < KEPT else Ht[:0])
 
 
