@@ -122,7 +122,8 @@ def row_pass_dense(W, X, Ht, denominator, loss, penalties, update_H, bounds):
             stop = min(start + BLOCK, bounds[c + 1])
             rows, x = W[start:stop], X[start:stop]
             num, den = sums[0, : len(rows)], sums[1, : len(rows)]
-            for is_for_H in range(1 + update_H):  # 0: W; then 1: with its new rows H, while X's are in cache
+            # 0: W; then 1: with its new rows H, while X's are in cache. Calls with False and True would compile twice.
+            for is_for_H in range(1 + update_H):
                 parts = (numerator_H[c], denominator_H[c]) if is_for_H else (num, den)
                 add_parts(*parts, rows, x, Ht, H, buffers, loss, is_for_H)
                 if not is_for_H:
