@@ -69,7 +69,8 @@ def main(argv=None):
     for name in arguments.parts or PARTS:
         rows = run(name, options, arguments.out)
         if arguments.write is not None and rows:
-            command = " ".join(["python -m benchmarks", *(sys.argv[1:] if argv is None else argv)])
+            given = " ".join(["python -m benchmarks", *(sys.argv[1:] if argv is None else argv)])
+            command = given.replace(f" --out {arguments.out}", "")  # a folder of this machine
             write_table(arguments.write, rows, getattr(PARTS[name], "TABLE", PARTS[name].COLUMNS), command)
     return 0
 

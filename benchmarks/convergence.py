@@ -46,7 +46,7 @@ COLUMNS = (
 GAPS = {"to_1": 0.01, "to_01": 0.001, "to_001": 0.0001}
 AT_REST = 1e-4  # how much the objective of such a run falls in the second half of its time, as a share
 POINTS = 60  # evaluations of the objective of a run, about
-ALPHA = 1e-3
+ALPHA = 1e-3  # of W and H, where a case has a penalty
 LIMIT = 6.0  # seconds of a run
 TABLE = tuple(column for column in COLUMNS if column[0] != "reached")  # for the documentation
 CURVES: dict[str, dict[str, list]] = {}  # of each case and solver: a run for each start, its gap against seconds
