@@ -391,8 +391,8 @@ def test_what_is_no_trace_is_refused() -> None:
         plot_convergence(trace_of(1), y="gaps")
     with pytest.raises(ValueError, match=r"terms_of must be one of 'cd', 'mu'. Found 'nu'"):
         plot_comparison({"cd": trace_of(1), "mu": trace_of(1)}, terms_of="nu")
-    for nothing in ({}, trace_of(1)):
-        with pytest.raises(ValueError, match="traces must be a mapping of names to Traces with at least one"):
+    for nothing, found in (({}, "an empty one"), (trace_of(1), "Trace")):
+        with pytest.raises(ValueError, match=f"a mapping of names to Traces with at least one. Found {found}"):
             plot_comparison(nothing)  # type: ignore[arg-type]
 
 

@@ -164,7 +164,7 @@ def plot_comparison(traces: Mapping[str, Trace], *, terms_of: str | None = None,
     ['L2: terms of cd', 'L2: gap', 'L2: gap', 'L2: KKT residual']
     """
     if not isinstance(traces, Mapping) or not traces:
-        found = type(traces).__name__
+        found = "an empty one" if isinstance(traces, Mapping) else type(traces).__name__
         raise ValueError(f"traces must be a mapping of names to Traces with at least one. Found {found}.")
     if terms_of is None:
         terms_of = min(traces, key=lambda name: _columns(f"traces[{name!r}]", traces[name], "objective")[0].min())
